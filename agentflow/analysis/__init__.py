@@ -1,0 +1,1 @@
+"""What the runs of a scenario say: estimates with intervals, comparisons, gates."""

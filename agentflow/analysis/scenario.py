@@ -1,0 +1,204 @@
+"""From a workflow and backends to results: the functions `simulate` and `compare`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agentflow import documents
+from agentflow.analysis.assignment import BackendLike, assign_backends
+from agentflow.analysis.compare import Comparison, compare_results
+from agentflow.analysis.precision import run_to_precision
+from agentflow.errors import UsageError
+from agentflow.result import Result
+from agentflow.schema import Backend, Workflow
+
+WorkflowLike = str | os.PathLike[str] | Workflow
+"""A workflow, its name in the catalogue, or the path of its file."""
+
+Progress = Callable[[int, int], None]
+"""Is told how many runs are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A workflow with a backend for each of its calls, and the name by which to tell it from others."""
+
+    label: str
+    workflow: Workflow
+    assignment: Mapping[str, Backend]
+
+
+def simulate(
+    workflow: WorkflowLike,
+    backend: BackendLike | None = None,
+    *,
+    assign: Mapping[str, BackendLike] | None = None,
+    runs: int = 10_000,
+    seed: int = 0,
+    threads: int | None = None,
+    precision: float | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Simulate a workflow.
+
+    Parameters
+    ----------
+    workflow
+        A workflow, its name in the catalogue, or the path of its file.
+    backend
+        What answers the steps that name none: a backend, its name (`groq/llama-3.1-8b`), a provider's name
+        (`groq`: its profile for each step's model), or the path of a file.
+    assign
+        Backends for steps by path (`draft.write`, or `draft` for all steps in it). Wins over all else.
+    runs
+        Number of independent runs; with `precision`, the number to begin with.
+    seed
+        Run n of a seed is the same whatever the number of runs, threads, and other steps' backends.
+    threads
+        Threads to use; by default one a core. The result does not depend on it.
+    precision
+        Go on until the 95 % interval of the p95 of E2E is within this share of it, for example 0.02.
+    progress
+        Is told how many runs are done, and of how many.
+
+    Raises
+    ------
+    AgentflowError
+        If a document is not valid, a name is unknown, a step has no backend, or the workflow cannot be
+        compiled.
+    """
+    document = load(workflow)
+    scenario = Scenario(document.name, document, assign_backends(document, backend, assign))
+    return run_scenarios([scenario], runs, seed, threads, precision, progress)[0]
+
+
+def compare(
+    workflows: WorkflowLike | Sequence[WorkflowLike],
+    backends: BackendLike | Sequence[BackendLike] | None = None,
+    *,
+    assign: Mapping[str, BackendLike] | None = None,
+    runs: int = 10_000,
+    seed: int = 0,
+    threads: int | None = None,
+    precision: float | None = None,
+    progress: Progress | None = None,
+    baseline: str | None = None,
+) -> Comparison:
+    """Simulate one or several workflows on one or several backends, over common random numbers.
+
+    Parameters
+    ----------
+    workflows, backends
+        Each workflow is run on each backend. See `simulate`, also for the other parameters.
+    baseline
+        The label (or backend, or workflow) that the others are compared with; by default the slowest.
+
+    Raises
+    ------
+    AgentflowError
+        As for `simulate`, and if no scenario has the baseline's label.
+    """
+    scenarios = build_scenarios(workflows, backends, assign)
+    position = find_baseline(scenarios, baseline)
+    results = run_scenarios(scenarios, runs, seed, threads, precision, progress)
+    return compare_results([scenario.label for scenario in scenarios], results, position)
+
+
+def load(workflow: WorkflowLike) -> Workflow:
+    """Return a workflow that is given itself, by name or by path."""
+    return workflow if isinstance(workflow, Workflow) else documents.load_workflow(workflow)
+
+
+def build_scenarios(
+    workflows: WorkflowLike | Sequence[WorkflowLike],
+    backends: BackendLike | Sequence[BackendLike] | None = None,
+    assign: Mapping[str, BackendLike] | None = None,
+) -> list[Scenario]:
+    """Pair each workflow with each backend."""
+    loaded = [load(item) for item in _several(workflows)]
+    places: Sequence[BackendLike | None] = _several(backends) if backends is not None else [None]
+    if not loaded or not places:
+        raise UsageError("a comparison needs at least one workflow and one backend")
+    scenarios = [
+        Scenario(
+            _label(workflow, place, len(loaded), len(places)),
+            workflow,
+            assign_backends(workflow, place, assign),
+        )
+        for workflow in loaded
+        for place in places
+    ]
+    return _tell_apart(scenarios)
+
+
+def _several(items: Any) -> Sequence[Any]:
+    """Return a sequence of what may be one thing."""
+    return items if isinstance(items, Sequence) and not isinstance(items, str) else [items]
+
+
+def _label(workflow: Workflow, place: BackendLike | None, workflows: int, places: int) -> str:
+    """Name a scenario by what differs."""
+    backend = place.name if isinstance(place, Backend) else "" if place is None else os.fspath(place)
+    if workflows == 1 and backend:
+        return backend
+    return f"{workflow.name} on {backend}" if places > 1 else workflow.name
+
+
+def _tell_apart(scenarios: list[Scenario]) -> list[Scenario]:
+    """Number the scenarios whose labels are the same."""
+    seen: dict[str, int] = {}
+    result = []
+    for scenario in scenarios:
+        seen[scenario.label] = count = seen.get(scenario.label, 0) + 1
+        label = scenario.label if count == 1 else f"{scenario.label} ({count})"
+        result.append(Scenario(label, scenario.workflow, scenario.assignment))
+    return result
+
+
+def find_baseline(scenarios: Sequence[Scenario], baseline: str | None) -> int | None:
+    """Return the position of the scenario with a label."""
+    labels = [scenario.label for scenario in scenarios]
+    if baseline is None:
+        return None
+    if baseline not in labels:
+        raise UsageError(f"no scenario named {baseline!r} to compare with; there are {', '.join(labels)}")
+    return labels.index(baseline)
+
+
+def run_scenarios(
+    scenarios: Sequence[Scenario],
+    runs: int = 10_000,
+    seed: int = 0,
+    threads: int | None = None,
+    precision: float | None = None,
+    progress: Progress | None = None,
+) -> Sequence[Result]:
+    """Run scenarios with the same seed and number of runs, to a precision if one is asked for."""
+    from agentflow.engine import run_plan  # numba takes half a second to import
+    from agentflow.plan import compile_plan
+
+    if runs < 1:
+        raise UsageError("at least one run is needed")
+    if precision is not None and not 0.0 < precision < 1.0:
+        raise UsageError("the precision is a share between 0 and 1, such as 2%")
+    plans = [compile_plan(scenario.workflow, scenario.assignment, documents.position_of) for scenario in scenarios]
+
+    def batch(count: int) -> list[Result]:
+        results = []
+        for done, plan in enumerate(plans):
+            report = _part(progress, done * count, len(plans) * count)
+            results.append(run_plan(plan, count, seed, threads=threads, progress=report))
+        return results
+
+    return batch(runs) if precision is None else run_to_precision(batch, runs, precision)
+
+
+def _part(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Return what reports the progress of one plan as that of all."""
+    if progress is None:
+        return None
+    tell = progress
+    return lambda done, _of: tell(before + done, total)

@@ -1,0 +1,51 @@
+"""Documents out: YAML text, and the JSON Schema that editors use."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Literal
+
+import yaml
+
+from agentflow.schema import Backend, Workflow
+from agentflow.schema._base import Model
+from agentflow.schema.distribution import FAMILY_CLASSES, written
+
+_MODELS: dict[str, type[Model]] = {"workflow": Workflow, "backend": Backend}
+
+
+def dump(document: Model) -> str:
+    """Write a document as YAML; `parse_workflow` or `parse_backend` reads it back."""
+    return str(yaml.safe_dump(_plain(document), sort_keys=False, allow_unicode=True, width=110))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as a document holds it, without what is there by default."""
+    if isinstance(value, FAMILY_CLASSES):
+        return written(value)
+    if isinstance(value, Model):
+        return {
+            field.alias or key: _plain(getattr(value, key))
+            for key, field in type(value).model_fields.items()
+            if key in ("type", "schema_version") or getattr(value, key) != field.default
+        }
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, date):
+        return value.isoformat()
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def json_schema(kind: Literal["workflow", "backend"]) -> dict[str, Any]:
+    """Return the JSON Schema (draft-07) of a kind of document."""
+    schema = _MODELS[kind].model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
+    schema["definitions"] = schema.pop("$defs", {})
+    made = {"$schema": "http://json-schema.org/draft-07/schema#", **_draft07(schema)}
+    return made
+
+
+def _draft07(node: Any) -> Any:
+    """Take out what draft-07 does not know."""
+    if isinstance(node, dict):
+        return {key: _draft07(value) for key, value in node.items() if key not in ("discriminator", "default")}
+    return [_draft07(item) for item in node] if isinstance(node, list) else node

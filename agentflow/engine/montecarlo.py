@@ -1,0 +1,306 @@
+"""Drives the kernel over blocks of runs, on several threads, with the same bytes for any number of them.
+
+Totals are added up within blocks of a fixed number of runs and then in the order of the blocks, so that neither
+threads nor the order in which they finish show in the last bits.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from agentflow.engine.state import Output, Work, new_output, new_work
+from agentflow.plan import Plan
+from agentflow.plan import layout as L
+from agentflow.plan.layout import F64, I64
+from agentflow.result import COMPONENTS, Result, hist_quantile
+
+BLOCK = 4096
+"""Runs of a block."""
+
+PILOT_RUNS = 2000
+"""Runs from which the quantile of a hedge is taken."""
+
+TAIL = 0.95
+"""The slow tail: runs at or above this quantile of E2E."""
+
+Progress = Callable[[int, int], None]
+
+
+def needs_compile() -> bool:
+    """Whether the first run has to compile the kernel, which takes some seconds."""
+    from agentflow.engine.kernel import simulate_block
+
+    if simulate_block.signatures:
+        return False
+    path = simulate_block._cache._cache_file._index_path
+    return not os.path.exists(path)
+
+
+@dataclass
+class _Lane:
+    """What one thread owns: the kernel's state and the histogram it counts in."""
+
+    work: Work
+    histogram: I64
+
+
+class _Lanes:
+    """Hands each thread its lane."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.made: list[_Lane] = []
+        self.local = threading.local()
+        self.lock = threading.Lock()
+
+    def mine(self) -> _Lane:
+        """Return the lane of this thread."""
+        lane: _Lane | None = getattr(self.local, "lane", None)
+        if lane is None:
+            lane = _Lane(new_work(self.plan), new_output(self.plan, 0).histogram)
+            self.local.lane = lane
+            with self.lock:
+                self.made.append(lane)
+        return lane
+
+
+def run_plan(
+    plan: Plan,
+    runs: int,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Simulate runs 0 to `runs` - 1 of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+    runs : int
+        At least 1.
+    seed : int
+        Any integer; taken modulo 2**64.
+    threads : int, optional
+        By default one a core. The result does not depend on it.
+    progress : callable, optional
+        Is told the runs done and their number, after each block.
+
+    Returns
+    -------
+    Result
+    """
+    plan = _set_hedges(plan, seed)
+    total = _Total(plan, runs)
+    numbers = [np.arange(lo, min(lo + BLOCK, runs), dtype=np.int64) for lo in range(0, runs, BLOCK)]
+    lanes = _Lanes(plan)
+    count = threads or len(os.sched_getaffinity(0))
+    for block, output in _outputs(plan, lanes, numbers, seed, min(count, len(numbers))):
+        total.add(block, output)
+        if progress is not None:
+            progress(min((block + 1) * BLOCK, runs), runs)
+    histogram = sum((lane.histogram for lane in lanes.made[1:]), lanes.made[0].histogram)
+    return total.result(histogram, seed, _tail(plan, total.times[0], seed))
+
+
+def _outputs(
+    plan: Plan, lanes: _Lanes, numbers: Sequence[I64], seed: int, threads: int
+) -> Iterator[tuple[int, Output]]:
+    """Yield the blocks' outputs in order, computed ahead by the threads but never far ahead."""
+    if threads <= 1:
+        for block, runs in enumerate(numbers):
+            yield block, _run_block(plan, lanes, runs, seed)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from _in_order(pool, plan, lanes, numbers, seed, 2 * threads)
+
+
+def _in_order(
+    pool: Executor, plan: Plan, lanes: _Lanes, numbers: Sequence[I64], seed: int, ahead: int
+) -> Iterator[tuple[int, Output]]:
+    todo = iter(enumerate(numbers))
+    waiting: dict[int, Future[Output]] = {}
+    for block in range(len(numbers)):
+        while len(waiting) < ahead and (following := next(todo, None)) is not None:
+            waiting[following[0]] = pool.submit(_run_block, plan, lanes, following[1], seed)
+        while not waiting[block].done():
+            wait([waiting[block]], timeout=0.2, return_when=FIRST_COMPLETED)  # short, so that Ctrl-C gets through
+        yield block, waiting.pop(block).result()
+
+
+def _run_block(plan: Plan, lanes: _Lanes, runs: I64, seed: int) -> Output:
+    from agentflow.engine.kernel import simulate_block
+
+    lane = lanes.mine()
+    output = new_output(plan, len(runs), lane.histogram)
+    simulate_block(plan.tables, lane.work, output, runs, np.uint64(seed % 2**64))
+    return output
+
+
+class _Total:
+    """The columns of all runs and the totals, filled block by block."""
+
+    def __init__(self, plan: Plan, runs: int) -> None:
+        self.plan = plan
+        whole = new_output(plan, 0)
+        self.times = [np.empty(runs) for _ in range(2)]
+        self.outcome = np.empty(runs, np.uint8)
+        self.tokens = [np.empty(runs, np.int64) for _ in range(4)]
+        self.counts = [np.empty(runs, np.int32) for _ in range(2)]
+        self.cost = np.empty(runs)
+        self.step_f, self.critical, self.critical_runs = whole.step_f, whole.critical, whole.critical_runs
+
+    def add(self, block: int, output: Output) -> None:
+        rows = slice(block * BLOCK, block * BLOCK + len(output.outcome))
+        self.outcome[rows] = output.outcome
+        for i, times in enumerate(self.times):
+            times[rows] = output.times[:, i]
+        for i, tokens in enumerate(self.tokens):
+            tokens[rows] = output.tokens[:, i]
+        for i, counts in enumerate(self.counts):
+            counts[rows] = output.counts[:, i]
+        self.cost[rows] = output.cost
+        self.step_f += output.step_f
+        self.critical += output.critical
+        self.critical_runs += output.critical_runs
+
+    def result(self, histogram: I64, seed: int, tail: tuple[F64, int]) -> Result:
+        plan, f = self.plan, self.step_f
+        use = f[:, L.ST_USE : L.ST_USE + L.NUSE]
+
+        def whole(column: int) -> I64:
+            return np.rint(use[:, column]).astype(np.int64)
+
+        return Result(
+            workflow=plan.workflow,
+            assignment=dict(plan.assignment),
+            runs=len(self.outcome),
+            seed=seed,
+            engine="montecarlo",
+            steps=plan.steps,
+            step_types=plan.step_types,
+            components=COMPONENTS,
+            outcome_names=plan.outcome_names,
+            e2e_s=self.times[0],
+            ttft_s=self.times[1],
+            outcome=self.outcome,
+            input_tokens=self.tokens[0],
+            cached_input_tokens=self.tokens[1],
+            output_tokens=self.tokens[2],
+            reasoning_tokens=self.tokens[3],
+            calls=self.counts[0],
+            attempts=self.counts[1],
+            cost_usd=self.cost if plan.priced else None,
+            step_executions=np.rint(f[:, L.ST_EXECUTIONS]).astype(np.int64),
+            step_latency_sum=f[:, L.ST_LATENCY].copy(),
+            step_latency_hist=histogram,
+            step_component_s=f[:, L.ST_USE + L.NUSE :].copy(),
+            step_tokens=np.column_stack([whole(c) for c in (L.U_INPUT, L.U_CACHED, L.U_OUTPUT, L.U_REASONING)]),
+            step_cost=use[:, L.U_COST].copy(),
+            step_calls=whole(L.U_CALLS),
+            step_attempts=whole(L.U_ATTEMPTS),
+            step_critical_runs=self.critical_runs,
+            critical_s=self.critical,
+            tail_critical_s=tail[0],
+            tail_runs=tail[1],
+            manifest=_manifest(plan),
+        )
+
+
+def _manifest(plan: Plan) -> dict[str, str]:
+    try:
+        own = version("agentflow-sim")
+    except PackageNotFoundError:
+        own = "unknown"
+    return {
+        "agentflow": own,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "plan_fingerprint": plan.fingerprint,
+    }
+
+
+def _tail(plan: Plan, e2e: F64, seed: int) -> tuple[F64, int]:
+    """Critical seconds of the slow tail, by simulating its runs once more: keyed draws make them the same."""
+    rank = ceil(TAIL * len(e2e))
+    if len(e2e) < 20:
+        return np.zeros((len(plan.steps), L.NCOMP)), 0
+    limit = np.partition(e2e, rank - 1)[rank - 1]
+    runs = np.flatnonzero(e2e >= limit).astype(np.int64)
+    lanes, critical = _Lanes(plan), np.zeros((len(plan.steps), L.NCOMP))
+    for lo in range(0, len(runs), BLOCK):
+        critical += _run_block(plan, lanes, runs[lo : lo + BLOCK], seed).critical
+    return critical, len(runs)
+
+
+def _set_hedges(plan: Plan, seed: int) -> Plan:
+    """Set the hedges that wait for a quantile of their step's own latency, from a pilot without hedges."""
+    if not plan.hedge_quantiles:
+        return plan
+    spec_i, spec_f = plan.tables.spec_i.copy(), plan.tables.spec_f.copy()
+    for spec, _, _ in plan.hedge_quantiles:
+        spec_i[spec, L.S_HEDGES] = 0
+    bare = replace(plan, tables=plan.tables._replace(spec_i=spec_i), hedge_quantiles=())
+    pilot = run_plan(bare, PILOT_RUNS, seed, threads=1)
+    for spec, step, p in plan.hedge_quantiles:
+        spec_f[spec, L.S_HEDGE_AFTER] = hist_quantile(pilot.step_latency_hist[step], p)
+    return replace(plan, tables=plan.tables._replace(spec_f=spec_f), hedge_quantiles=())
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One run in full.
+
+    Parameters
+    ----------
+    run : int
+    e2e_s : float
+    visits : list of dict
+        Each visit of a step: `step`, `node`, `start_s`, `end_s`, `status`, `components_s`.
+    critical_s : float64[S, C]
+        Seconds on the critical path by step and component; they add up to `e2e_s`.
+    """
+
+    run: int
+    e2e_s: float
+    visits: list[dict[str, Any]]
+    critical_s: F64
+
+
+_STATUS = ("none", "done", "skipped", "caught", "failed", "absorbed", "cancelled", "wiped")
+
+
+def trace_runs(plan: Plan, runs: Sequence[int], seed: int = 0) -> list[Trace]:
+    """Simulate single runs and return all their visits."""
+    plan = _set_hedges(plan, seed)
+    lanes, traces = _Lanes(plan), []
+    for run in runs:
+        output = _run_block(plan, lanes, np.array([run], np.int64), seed)
+        work, tables = lanes.mine().work, plan.tables
+        visits = []
+        for node in work.visited[: work.counter[L.K_VISITED]]:
+            kind, status = tables.node_i[node, L.N_KIND], _STATUS[work.si[node, L.V_STATUS]]
+            if kind not in (L.CALL, L.END) or status == "wiped":
+                continue
+            row = work.sf[node]
+            visits.append(
+                {
+                    "step": plan.steps[tables.node_i[node, L.N_STEP]],
+                    "node": int(node),
+                    "start_s": float(row[L.F_START]),
+                    "end_s": float(row[L.F_END]),
+                    "status": status,
+                    "components_s": dict(zip(COMPONENTS, row[L.F_COMP :].tolist(), strict=True)),
+                }
+            )
+        traces.append(Trace(int(run), float(output.times[0, 0]), visits, output.critical.copy()))
+    return traces

@@ -1,0 +1,235 @@
+"""Turns distributions, backends and steps into rows of the tables that the kernel reads."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from math import inf, log
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentflow.plan import layout as L
+from agentflow.schema import Backend, Distribution, RetryPolicy
+
+_AT = {"start": L.AT_START, "first_token": L.AT_FIRST, "end": L.AT_END}
+_DEFAULT_AT = {
+    "rate_limit": "start",
+    "context_overflow": "start",
+    "server_error": "first_token",
+    "timeout": "end",
+    "content_filter": "end",
+    "invalid_output": "end",
+    "budget_exceeded": "start",
+}
+HANG_S = 600.0
+"""Length of a hang that nothing bounds (s): the default timeout of the OpenAI SDK."""
+
+
+def hash64(text: str) -> int:
+    """Hash a name to 64 bits (BLAKE2b, little-endian)."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def mask_of(errors: tuple[str, ...]) -> int:
+    """Return the bits of a set of error names."""
+    return sum(1 << L.ERRORS.index(name) for name in set(errors))
+
+
+def array(rows: list[Any], columns: int, kind: type) -> NDArray[Any]:
+    """Make a table of rows; at least one row, so that the kernel may read it."""
+    made: NDArray[Any] = np.zeros((max(1, len(rows)), columns), kind)
+    if rows:
+        made[: len(rows)] = rows
+    return made
+
+
+@dataclass
+class Encoder:
+    """Rows written so far; equal distributions and backends share theirs."""
+
+    dist_i: list[list[int]] = field(default_factory=list)
+    dist_f: list[list[float]] = field(default_factory=list)
+    table: list[float] = field(default_factory=list)
+    spec_i: list[list[int]] = field(default_factory=list)
+    spec_f: list[list[float]] = field(default_factory=list)
+    place_i: list[list[int]] = field(default_factory=list)
+    place_f: list[list[float]] = field(default_factory=list)
+    draws: list[list[int]] = field(default_factory=list)
+    error_i: list[list[int]] = field(default_factory=list)
+    error_f: list[list[float]] = field(default_factory=list)
+    layer_i: list[list[int]] = field(default_factory=list)
+    layer_f: list[list[float]] = field(default_factory=list)
+    routes: list[float] = field(default_factory=list)
+    backend_i: list[list[int]] = field(default_factory=list)
+    backend_f: list[list[float]] = field(default_factory=list)
+    backend_key: list[int] = field(default_factory=list)
+    priced: bool = True
+    _dists: dict[Any, int] = field(default_factory=dict)
+    _backends: dict[str, int] = field(default_factory=dict)
+
+    def dist(self, d: Distribution, counted: bool = False) -> int:
+        """Return the row of a distribution; `counted` where a uniform one draws whole numbers."""
+        key = (d, counted)
+        if key not in self._dists:
+            row = self._dist_row(d, counted)
+            self.dist_i.append(row[0])
+            self.dist_f.append(row[1])
+            self._dists[key] = len(self.dist_i) - 1
+        return self._dists[key]
+
+    def _dist_row(self, d: Any, counted: bool) -> tuple[list[int], list[float]]:
+        shift = d.shift
+        match d.family:
+            case "constant":
+                return [L.CONSTANT, 0, 0], [max(0.0, d.value + shift), 0.0, 0.0]
+            case "uniform":
+                return [L.DISCRETE if counted else L.UNIFORM, 0, 0], [d.low, d.high, shift]
+            case "normal":
+                return [L.NORMAL, 0, 0], [d.mean, d.sd, shift]
+            case "lognormal":
+                return [L.LOGNORMAL, 0, 0], [d.mu, d.sigma, shift]
+            case "exponential":
+                return [L.EXPONENTIAL, 0, 0], [d.mean, 0.0, shift]
+            case "weibull":
+                return [L.WEIBULL, 0, 0], [d.scale, d.shape, shift]
+            case "gamma":
+                return [L.GAMMA, 0, 0], [d.mean * d.cv**2, 1.0 / d.cv**2, shift]
+            case "quantiles":
+                return self._quantiles(d)
+            case "samples":
+                off = self._put(sorted(d.values))
+                return [L.SAMPLES, off, len(d.values)], [0.0, 0.0, shift]
+            case "mixture":
+                parts = [self.dist(part, counted) for part in d.parts]
+                off = self._put([*np.cumsum(d.weights).tolist(), *parts])
+                return [L.MIXTURE, off, len(parts)], [0.0, 0.0, shift]
+        raise AssertionError(d.family)
+
+    def _quantiles(self, d: Any) -> tuple[list[int], list[float]]:
+        logs = all(x > 0 for _, x in d.points)
+        normal = NormalDist()
+        where = [normal.inv_cdf(p) if logs else p for p, _ in d.points]
+        off = self._put([*where, *(log(x) if logs else x for _, x in d.points)])
+        return [L.QUANTILES, off, len(d.points)], [1.0 if logs else 0.0, 0.0, d.shift]
+
+    def _put(self, numbers: list[float]) -> int:
+        self.table.extend(numbers)
+        return len(self.table) - len(numbers)
+
+    def backend(self, b: Backend) -> int:
+        """Return the row of a backend."""
+        if b.name not in self._backends:
+            m, price, cache = b.law.measured, b.price, b.cache
+            stall = self.dist(m.stall.duration) if m.stall else -1
+            self.backend_i.append([stall])
+            self.backend_f.append(
+                [
+                    float(m.ttft_input_tokens),
+                    1.0 / m.prefill_rate if m.prefill_rate else 0.0,
+                    m.variation.between_runs,
+                    m.variation.between_calls,
+                    m.stall.probability if m.stall else 0.0,
+                    float(b.context) if b.context else inf,
+                    cache.hit_rate if cache else 0.0,
+                    float(cache.min_tokens) if cache else 0.0,
+                    float(cache.block) if cache else 1.0,
+                    *_prices(price),
+                ]
+            )
+            self.backend_key.append(hash64("backend:" + b.name))
+            self.priced = self.priced and price is not None
+            self._backends[b.name] = len(self.backend_i) - 1
+        return self._backends[b.name]
+
+    def errors(self, step: Any, backend: Backend | None) -> tuple[int, int, float]:
+        """Write the cumulated error probabilities of a step at a place: first row, end, total."""
+        lo, total = len(self.error_i), 0.0
+        theirs_all: Any = backend.errors if backend else {}
+        for kind, name in enumerate(L.ERRORS):
+            mine = (step.errors or {}).get(name)
+            theirs = theirs_all.get(name)
+            probability = sum(e.probability for e in (mine, theirs) if e)
+            if not probability:
+                continue
+            total += probability
+
+            def chosen(what: str, default: Any, pair: tuple[Any, Any] = (mine, theirs)) -> Any:
+                found = [getattr(e, what) for e in pair if e and getattr(e, what) is not None]
+                return found[0] if found else default
+
+            retry_after = chosen("retry_after", None)
+            row = [
+                kind,
+                _AT[chosen("at", _DEFAULT_AT[name])],
+                -1 if retry_after is None else self.dist(retry_after),
+            ]
+            self.error_i.append(row)
+            self.error_f.append([total, chosen("after", HANG_S)])
+        return lo, len(self.error_i), total
+
+    def layers(self, layers: tuple[RetryPolicy, ...]) -> tuple[int, int]:
+        """Write retry layers, inside first."""
+        lo = len(self.layer_i)
+        for r in layers:
+            self.layer_i.append([r.max_attempts, mask_of(r.on), int(r.respect_retry_after)])
+            self.layer_f.append(
+                [
+                    r.initial_interval,
+                    r.backoff_factor,
+                    r.max_interval,
+                    r.jitter,
+                    r.jitter_add,
+                    r.retry_after_cap,
+                ]
+            )
+        return lo, len(self.layer_i)
+
+    def route(self, routes: dict[str, float] | None) -> tuple[int, int]:
+        """Write the cumulated probabilities of routes."""
+        lo = len(self.routes)
+        if routes:
+            self.routes.extend(np.cumsum(list(routes.values())).tolist())
+        return lo, len(self.routes)
+
+    def place(self, step: Any, backend: Backend | None, takes: int) -> float:
+        """Write a step at one backend (None: its own latency); returns the total error probability."""
+        lo = len(self.draws)
+        reasoning = network = output = 0
+        bound = inf
+        if backend is None:
+            wait = step.duration if step.type == "wait" else step.latency
+            self.draws.append([L.Q_LATENCY, self.dist(wait)])
+            row = -1
+        else:
+            row = self.backend(backend)
+            m = backend.law.measured
+            self.draws.append([L.Q_TTFT, self.dist(m.ttft)])
+            self.draws.append([L.Q_RATE, self.dist(m.decode_rate)])
+            if m.network is not None:
+                network = 1
+                self.draws.append([L.Q_NETWORK, self.dist(m.network)])
+            if step.reasoning_tokens is not None:
+                reasoning = 1
+                self.draws.append([L.Q_REASONING, self.dist(step.reasoning_tokens, True)])
+            bound = float(min(step.max_tokens or inf, backend.max_output or inf))
+        tokens = getattr(step, "output_tokens", None)
+        if tokens is not None:
+            output = 1
+            self.draws.append([L.Q_OUTPUT, self.dist(tokens, True)])
+        elif backend is not None:
+            raise AssertionError("a model step has output tokens")
+        first, end, total = self.errors(step, backend)
+        self.place_i.append([row, lo, len(self.draws), first, end, takes, reasoning, network, output])
+        self.place_f.append([total, bound])
+        return total
+
+
+def _prices(price: Any) -> list[float]:
+    if price is None:
+        return [0.0] * 5
+    cached = price.input if price.cached_input is None else price.cached_input
+    reasoning = price.output if price.reasoning is None else price.reasoning
+    return [price.input, cached, price.output, reasoning, price.per_call]

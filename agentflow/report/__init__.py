@@ -1,0 +1,1 @@
+"""What people and programs read: tables, pictures, trees, JSON. Nothing is computed here."""

@@ -1,0 +1,83 @@
+"""The JSON of the command; keys are stable within a `schema_version`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agentflow.analysis.compare import Comparison
+from agentflow.analysis.gates import GateResult
+from agentflow.analysis.summary import Summary
+from agentflow.estimate import Estimate
+
+SCHEMA_VERSION = 1
+
+
+def estimates(found: dict[str, Estimate] | None) -> dict[str, Any] | None:
+    """Write several estimates."""
+    return None if found is None else {name: e.as_dict() for name, e in found.items()}
+
+
+def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, Any]:
+    """Write one scenario, as `agentflow run --json` prints it."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "workflow": summary.workflow,
+        "assignment": summary.assignment,
+        "runs": summary.runs,
+        "seed": summary.seed,
+        "engine": summary.engine,
+        "e2e_s": estimates(summary.e2e_s),
+        "ttft_s": estimates(summary.ttft_s),
+        "outcomes": {name: e.value for name, e in summary.outcomes.items()},
+        "tokens": estimates(summary.tokens),
+        "calls": summary.calls.as_dict(),
+        "attempts": summary.attempts.as_dict(),
+        "cost_usd": estimates(summary.cost_usd),
+        "energy_j": None,
+        "steps": {
+            step.path: {
+                "executions": step.executions,
+                "latency_s": estimates(step.latency_s),
+                "components_s": step.components_s,
+                "critical_share": step.critical_share,
+                "tokens": step.tokens,
+                "cost_usd": step.cost_usd,
+            }
+            for step in summary.steps
+        },
+        "critical_path": {"mean_s": summary.critical_mean_s, "tail_s": summary.critical_tail_s},
+        "gates": [gate_object(gate) for gate in gates],
+        "manifest": summary.manifest,
+    }
+
+
+def gate_object(result: GateResult) -> dict[str, Any]:
+    """Write one gate."""
+    return {
+        "expression": result.gate.expression,
+        "verdict": result.verdict,
+        "estimate": result.estimate.as_dict(),
+        "limit": result.limit,
+    }
+
+
+def compare_object(comparison: Comparison, gates: Sequence[GateResult] = ()) -> dict[str, Any]:
+    """Write a comparison, as `agentflow compare --json` prints it."""
+    cases = []
+    for case in comparison.cases:
+        speedup = {name: None if e is None else e.as_dict() for name, e in case.speedup.items()}
+        cases.append(
+            {
+                "label": case.label,
+                **run_object(case.summary),
+                "times_faster": speedup,
+                "difference_s": estimates(case.difference_s),
+            }
+        )
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "baseline": comparison.cases[comparison.baseline].label,
+        "cases": cases,
+        "gates": [gate_object(gate) for gate in gates],
+    }

@@ -1,0 +1,52 @@
+"""One colour and one sign for each component, the same in every table, picture and page."""
+
+from __future__ import annotations
+
+from agentflow.units import format_usd
+
+COLOURS = {
+    "client": "#999999",
+    "network": "#56B4E9",
+    "queue": "#E69F00",
+    "prefill": "#0072B2",
+    "reasoning": "#CC79A7",
+    "decode": "#009E73",
+    "backoff": "#D55E00",
+    "tool": "#F0E442",
+    "human": "#5D3A9B",
+    "wait": "#C8C8C8",
+}
+"""Colours after Okabe and Ito (2008), which people with any colour vision can tell apart."""
+
+SIGNS = {
+    "client": ("c", "c"), "network": ("·", "n"), "queue": ("░", "q"), "prefill": ("▒", "p"), "reasoning": ("▓", "r"),
+    "decode": ("█", "d"), "backoff": ("×", "x"), "tool": ("▞", "t"), "human": ("◆", "h"), "wait": ("─", "-"),
+}  # fmt: skip
+"""What a bar is drawn with in a terminal, and where only ASCII can be printed."""
+
+
+def seconds(x: float) -> str:
+    """Write seconds with about three figures, without the unit."""
+    if x != x or x in (float("inf"), float("-inf")):
+        return "∞"
+    if abs(x) >= 99.95:
+        return f"{x:,.0f}"
+    return f"{x:.1f}" if abs(x) >= 9.995 else f"{x:.2f}" if abs(x) >= 0.0995 else f"{x:.3f}"
+
+
+def dollars(x: float) -> str:
+    """Write an amount of US dollars."""
+    return format_usd(x)
+
+
+def share(x: float) -> str:
+    """Write a share in per cent."""
+    percent = 100.0 * x
+    if percent in (0.0, 100.0):
+        return f"{percent:.0f} %"
+    return f"{percent:.1f} %" if 0.1 <= percent < 99.95 else f"{percent:.2g} %" if percent < 1 else f"{percent:.2f} %"
+
+
+def count(x: float) -> str:
+    """Write a count or a number of tokens."""
+    return f"{x / 1000:,.1f}k" if x >= 9999.5 else f"{x:,.0f}" if x >= 99.95 else f"{x:.1f}"

@@ -1,0 +1,150 @@
+"""The backend document: how fast, how reliable and how dear a place is that answers calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, PlainValidator, WithJsonSchema
+
+from agentflow import units
+from agentflow.schema._base import Items, Model, problem
+from agentflow.schema.calls import Errors
+from agentflow.schema.distribution import DurationDistribution, RateDistribution
+from agentflow.schema.scalars import Day, Line, PositiveTokens, PricePerToken, Prose, Share, Tokens, Usd
+
+
+def _rate(value: Any) -> float:
+    try:
+        rate = units.parse_rate(value)
+    except ValueError as error:
+        raise problem(str(error), "write a rate such as 12k tok/s") from None
+    if rate <= 0:
+        raise problem("must be above 0", "write a rate such as 12k tok/s, or leave it out")
+    return rate
+
+
+def _watts(value: Any) -> float:
+    try:
+        return units.parse_power(value)
+    except ValueError as error:
+        raise problem(str(error), "write a power such as 700 W") from None
+
+
+Rate = Annotated[float, PlainValidator(_rate), WithJsonSchema({"type": ["number", "string"]})]
+Watts = Annotated[float, PlainValidator(_watts), WithJsonSchema({"type": ["number", "string"]})]
+
+
+class Variation(Model):
+    """Log-sd of the slowdown: of the factor that a run keeps for a backend, and of each call's own noise."""
+
+    between_runs: float = Field(default=0.0, ge=0.0, le=3.0)
+    between_calls: float = Field(default=0.0, ge=0.0, le=3.0)
+
+
+class Stall(Model):
+    """A rare standstill before the first token."""
+
+    probability: Share
+    duration: DurationDistribution
+
+
+class Measured(Model):
+    """The law of one attempt from measurements (docs/semantics.md).
+
+    Parameters
+    ----------
+    ttft : Distribution
+        Seconds to the first token with `ttft_input_tokens` of input, as a client near the provider measured.
+    prefill_rate : float, optional
+        Tokens of further input a second; without it input costs no time.
+    decode_rate : Distribution
+        Output tokens a second.
+    """
+
+    ttft: DurationDistribution
+    ttft_input_tokens: Tokens = 0
+    prefill_rate: Rate | None = None
+    decode_rate: RateDistribution
+    variation: Variation = Variation()
+    stall: Stall | None = None
+    network: DurationDistribution | None = None
+
+
+class Law(Model):
+    """How long an attempt takes."""
+
+    later: ClassVar[Mapping[str, str]] = {
+        "deployment": "the law of a deployment comes with chips and models; write law: {measured: ..}",
+        "table": "tables by concurrency come with chips and models; write law: {measured: ..}",
+    }
+    measured: Measured
+
+
+class Cache(Model):
+    """Prefix cache: how often it hits, from how many tokens on, in blocks of how many."""
+
+    hit_rate: Share = 1.0
+    min_tokens: Tokens = 0
+    block: PositiveTokens = 1
+
+
+class Price(Model):
+    """Dollars a token; cached input as input and reasoning as output where they are not given."""
+
+    input: PricePerToken
+    cached_input: PricePerToken | None = None
+    output: PricePerToken
+    reasoning: PricePerToken | None = None
+    per_call: Usd = 0.0
+
+
+class Power(Model):
+    """Electric power of the deployment (W)."""
+
+    watts: Watts
+
+
+class Evidence(Model):
+    """Where figures come from.
+
+    Parameters
+    ----------
+    figures : tuple of str
+        Names of the profile's figures, such as `ttft` or `variation.between_runs`.
+    value : float, optional
+        A cited number that is no field of the profile, in SI units, such as `total_500`.
+    """
+
+    figures: Annotated[Items[Line], Field(min_length=1)]
+    source: Prose
+    url: Prose | None = None
+    date: Day | None = None
+    n: int | None = Field(default=None, ge=1)
+    kind: Literal["measured", "published", "derived", "assumed"]
+    value: float | None = None
+    note: Prose = ""
+
+
+class Backend(Model):
+    """A place that answers calls of one model."""
+
+    later: ClassVar[Mapping[str, str]] = {
+        "capacity": "capacity comes with the simulation of load; leave it out",
+        "limits": "rate limits come with the simulation of load; leave them out",
+    }
+    schema_version: Literal[1] = 1
+    name: Line
+    provider: Line
+    model: Line
+    description: Prose = ""
+    status: Literal["current", "retired", "historical"] = "current"
+    as_of: Day | None = None
+    context: PositiveTokens | None = None
+    max_output: PositiveTokens | None = None
+    law: Law
+    cache: Cache | None = None
+    errors: Errors = Field(default={})
+    price: Price | None = None
+    power: Power | None = None
+    evidence: Items[Evidence] = ()
