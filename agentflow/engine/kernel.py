@@ -11,11 +11,16 @@ notice an edited callee elsewhere (decision 0001). Shapes: N nodes, E edges, S s
 
 from __future__ import annotations
 
-from math import exp, floor, inf, log, sqrt
+from decimal import Decimal, localcontext
+from math import inf, log, sqrt
 from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite.ir import IntType
+from numba import njit, types
+from numba.core import cgutils
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
 
 from agentflow.plan import layout as L
 from agentflow.result import HIST_OFFSET
@@ -24,16 +29,98 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MUL1 = np.uint64(0xBF58476D1CE4E5B9)
 MUL2 = np.uint64(0x94D049BB133111EB)
 U1, U11, U27, U30, U31, U64 = (np.uint64(n) for n in (1, 11, 27, 30, 31, 64))
+TOP_BIT = np.uint64(1 << 63)
 COPY_STRIDE = np.uint64(1024)
 NCOMP = L.NCOMP
 SLOWEST = 1e-3  # tok/s; a rate that draws 0 must not stop the clock
 NORMAL_OFFSET = (1023 - 54) << 5
 NORMAL_MASK = (1 << 47) - 1
 NORMAL_ONE = 1023 << 52
+EXP_ROUND = 1.5 * 2.0**52
+EXP_INVERSE = 128.0 / log(2.0)
+EXP_HIGH = float.fromhex("0x1.62e42fef80000p-8")
 
+
+def _exp_table() -> tuple[float, Any, Any]:
+    """Low part of ln(2)/128, and 2**(i/128) as bits and relative remainder, from 50 digits."""
+    with localcontext() as context:
+        context.prec = 50
+        ln2 = Decimal(2).ln()
+        exact = [(ln2 * i / 128).exp() for i in range(128)]
+        near = [float(x) for x in exact]
+        tail = [float((x - Decimal(y)) / Decimal(y)) for x, y in zip(exact, near, strict=True)]
+        return float(ln2 / 128 - Decimal(EXP_HIGH)), np.array(near).view(np.int64), np.array(tail)
+
+
+EXP_LOW, EXP_BITS, EXP_TAIL = _exp_table()
+
+INT32 = IntType(32)
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 inlined: Any = njit(forceinline=True, **OPTIONS)
 compiled: Any = njit(**OPTIONS)
+fused: Any = njit(forceinline=True, fastmath={"contract"}, **OPTIONS)
+
+
+# --- tuples by reference ------------------------------------------------------------------------------
+
+
+class Reference(types.Type):
+    """Address of a tuple of arrays: to pass the tuples by value is to push 350 words a call, and slow to compile."""
+
+    def __init__(self, target: Any) -> None:
+        super().__init__(name=f"Reference({target})")
+        self.target = target
+
+
+@register_model(Reference)
+class _ReferenceModel(models.OpaqueModel):
+    """A bare pointer."""
+
+
+@infer_getattr
+class _ReferenceAttributes(AttributeTemplate):
+    """A reference has its tuple's fields."""
+
+    key = Reference
+
+    def generic_resolve(self, value, attribute):  # type: ignore[no-untyped-def, override]
+        fields = value.target.fields
+        return value.target.types[fields.index(attribute)] if attribute in fields else None
+
+
+@lower_getattr_generic(Reference)  # type: ignore[no-untyped-call]
+def _load_field(context, builder, kind, value, attribute):  # type: ignore[no-untyped-def]
+    """Load what indexing needs of an array; nothing that runs below `simulate_block` changes it."""
+    index = kind.target.fields.index(attribute)
+    whole_type = context.get_value_type(kind.target)
+    base = builder.gep(builder.bitcast(value, whole_type.as_pointer()), [INT32(0), INT32(index)])
+    array = context.make_array(kind.target.types[index])(context, builder)
+    stored = context.make_array(kind.target.types[index])(context, builder, ref=base)
+
+    def load(pointer):  # type: ignore[no-untyped-def]
+        got = builder.load(pointer)
+        got.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return got
+
+    array.data = load(stored._get_ptr_by_name("data"))  # type: ignore[no-untyped-call]
+    for name in ("shape", "strides"):
+        at = stored._get_ptr_by_name(name)
+        parts = []
+        for n in range(kind.target.types[index].ndim):
+            parts.append(load(builder.gep(at, [INT32(0), INT32(n)])))  # type: ignore[no-untyped-call]
+        setattr(array, name, cgutils.pack_array(builder, parts))  # type: ignore[no-untyped-call]
+    return array._getvalue()
+
+
+@intrinsic
+def reference(context, x):  # type: ignore[no-untyped-def]
+    """Address of a tuple's copy on the stack."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        copy = cgutils.alloca_once_value(builder, arguments[0])  # type: ignore[no-untyped-call]
+        return builder.bitcast(copy, cgutils.voidptr_t)
+
+    return Reference(x)(x), generate
 
 
 # --- random numbers ---------------------------------------------------------------------------------
@@ -50,7 +137,7 @@ def mix(z):  # type: ignore[no-untyped-def]
 @inlined
 def uniform(k):  # type: ignore[no-untyped-def]
     """Turn a 64-bit draw into a number in (0, 1)."""
-    return (np.float64(k >> U11) + 0.5) * 1.1102230246251565e-16
+    return (np.float64(np.int64(k >> U11)) + 0.5) * 1.1102230246251565e-16
 
 
 @inlined
@@ -59,18 +146,48 @@ def draw_key(node_key, q):  # type: ignore[no-untyped-def]
     return mix(node_key + np.uint64(q) * GOLDEN)
 
 
+@fused
+def lower_ndtri(normal, m):  # type: ignore[no-untyped-def]
+    """Inverse normal distribution function up to 1/2, from the polynomials of `agentflow.plan.normal`."""
+    bits = np.float64(m).view(np.int64)
+    i = (bits >> 47) - NORMAL_OFFSET
+    i = i if i > 0 else np.int64(0)
+    t = np.int64(((bits & NORMAL_MASK) << 5) | NORMAL_ONE).view(np.float64) - 1.5
+    t2 = t * t
+    high = normal[i, 4] + t * normal[i, 5] + t2 * normal[i, 6]
+    return (normal[i, 0] + t * normal[i, 1]) + t2 * ((normal[i, 2] + t * normal[i, 3]) + t2 * high)
+
+
 @inlined
 def ndtri(normal, u):  # type: ignore[no-untyped-def]
-    """Inverse normal distribution function, from the polynomials of `agentflow.engine.normal`."""
-    m = u if u < 0.5 else 1.0 - u
-    bits = np.float64(m).view(np.int64)
-    i = max((bits >> 47) - NORMAL_OFFSET, 0)
-    t = np.int64(((bits & NORMAL_MASK) << 5) | NORMAL_ONE).view(np.float64) - 1.5
-    z = normal[i, 0] + t * (
-        normal[i, 1]
-        + t * (normal[i, 2] + t * (normal[i, 3] + t * (normal[i, 4] + t * (normal[i, 5] + t * normal[i, 6]))))
-    )
+    """Inverse normal distribution function."""
+    z = lower_ndtri(normal, u if u < 0.5 else 1.0 - u)
     return z if u < 0.5 else -z
+
+
+@inlined
+def normal_draw(normal, k):  # type: ignore[no-untyped-def]
+    """`ndtri` of `uniform(k)`, whose half the highest bit tells."""
+    u = uniform(k)
+    v = 1.0 - u
+    z = np.float64(lower_ndtri(normal, u if u < v else v)).view(np.int64)
+    return np.int64(z ^ np.int64(k & TOP_BIT)).view(np.float64)
+
+
+@fused
+def exp(x):  # type: ignore[no-untyped-def]
+    """Return e to the x to within an ulp, from a table of 2 to the i/128; a call would spill every float."""
+    x = x if x < 700.0 else 700.0
+    x = x if x > -700.0 else -700.0
+    shifted = x * EXP_INVERSE + EXP_ROUND
+    k = np.float64(shifted).view(np.int64)
+    n = shifted - EXP_ROUND
+    r = (x - n * EXP_HIGH) - n * EXP_LOW
+    i = k & 127
+    scale = np.int64(EXP_BITS[i] + ((k >> 7) << 52)).view(np.float64)
+    r2 = r * r
+    high = (0.5 + r * (1.0 / 6.0)) + r2 * (1.0 / 24.0 + r * (1.0 / 120.0))
+    return scale + scale * ((EXP_TAIL[i] + r) + r2 * high)
 
 
 @inlined
@@ -111,8 +228,9 @@ def from_table(normal, table, lo, n, logs, u):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def draw_rare(dist_i, dist_f, table, normal, d, k):  # type: ignore[no-untyped-def]
+def draw_rare(P, d, k):  # type: ignore[no-untyped-def]
     """Value of any distribution; a plain call, for what is not worth a place in the hot path."""
+    dist_i, dist_f, table, normal = P.dist_i, P.dist_f, P.table, P.normal
     shift = 0.0
     while dist_i[d, L.D_FAMILY] == L.MIXTURE:
         shift += dist_f[d, L.D_SHIFT]
@@ -127,13 +245,13 @@ def draw_rare(dist_i, dist_f, table, normal, d, k):  # type: ignore[no-untyped-d
     a, b = dist_f[d, L.D_P0], dist_f[d, L.D_P1]
     shift += dist_f[d, L.D_SHIFT]
     u = uniform(k)
-    x = a
+    x = dist_f[d, L.D_SCALE]
     if family == L.LOGNORMAL:
         x = exp(a + b * ndtri(normal, u))
     elif family == L.UNIFORM:
         x = a + (b - a) * u
     elif family == L.DISCRETE:
-        x = floor(a + (b - a + 1.0) * u)
+        x = np.floor(a + (b - a + 1.0) * u)
     elif family == L.NORMAL:
         x = max(0.0, a + b * ndtri(normal, u))
     elif family == L.EXPONENTIAL:
@@ -145,32 +263,36 @@ def draw_rare(dist_i, dist_f, table, normal, d, k):  # type: ignore[no-untyped-d
     elif family == L.QUANTILES:
         x = from_table(normal, table, dist_i[d, L.D_OFF], dist_i[d, L.D_LEN], a > 0.0, u)
     elif family == L.SAMPLES:
-        x = table[dist_i[d, L.D_OFF] + np.int64(floor(u * dist_i[d, L.D_LEN]))]
+        x = table[dist_i[d, L.D_OFF] + np.int64(np.floor(u * dist_i[d, L.D_LEN]))]
     return max(0.0, x + shift)
 
 
 @inlined
 def rare(P, d, k):  # type: ignore[no-untyped-def]
     """Value of distribution d for the draw k, called out of line."""
-    return draw_rare(P.dist_i, P.dist_f, P.table, P.normal, np.int64(d), k)
+    return draw_rare(P, np.int64(d), k)
 
 
 @inlined
-def draw(P, d, k):  # type: ignore[no-untyped-def]
-    """Value of distribution d for the draw k, the common families in line."""
-    family = P.dist_i[d, L.D_FAMILY]
-    if family == L.LOGNORMAL:
-        z = ndtri(P.normal, uniform(k))
-        return max(0.0, exp(P.dist_f[d, L.D_P0] + P.dist_f[d, L.D_P1] * z) + P.dist_f[d, L.D_SHIFT])
-    if family == L.CONSTANT:
-        return P.dist_f[d, L.D_P0]
-    return rare(P, d, k)
+def lognormal(normal, mu, sigma, shift, scale, k):  # type: ignore[no-untyped-def]
+    """Lognormal draw; a constant is one whose mu and sigma are 0."""
+    x = scale * exp(mu + sigma * normal_draw(normal, k)) + shift
+    return x if x > 0.0 else 0.0
+
+
+@inlined
+def draw(P, d, k, q):  # type: ignore[no-untyped-def]
+    """Value of distribution d for quantity q below key k, the common families in line."""
+    if P.dist_i[d, L.D_FAMILY] <= L.LOGNORMAL:
+        f = P.dist_f
+        return lognormal(P.normal, f[d, L.D_P0], f[d, L.D_P1], f[d, L.D_SHIFT], f[d, L.D_SCALE], draw_key(k, q))
+    return rare(P, d, draw_key(k, q))
 
 
 @inlined
 def whole(x):  # type: ignore[no-untyped-def]
     """Round a token count."""
-    return floor(x + 0.5)
+    return np.floor(x + 0.5)
 
 
 # --- one attempt ------------------------------------------------------------------------------------
@@ -225,7 +347,7 @@ def cached_tokens(P, W, node, b, spec, tokens, node_key):  # type: ignore[no-unt
     if cached < P.backend_f[b, L.B_CACHE_MIN] or uniform(draw_key(node_key, L.QV_HIT)) >= hit:
         return 0.0
     block = P.backend_f[b, L.B_CACHE_BLOCK]
-    return floor(cached / block) * block
+    return np.floor(cached / block) * block
 
 
 @inlined
@@ -287,7 +409,7 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
         ak = node_key + U64 * (a + U1) * GOLDEN
         for j in range(P.place_i[place, L.P_DRAW_LO], P.place_i[place, L.P_DRAW_HI]):
             q = P.draw_i[j, 0]
-            W.value[q] = draw(P, P.draw_i[j, 1], draw_key(ak, q))
+            W.value[q] = draw(P, P.draw_i[j, 1], ak, q)
         ra = -1.0
         kind, at, hang = np.int64(-1), np.int64(0), 0.0
         total = P.place_f[place, L.P_ERR_TOTAL]
@@ -341,9 +463,9 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
                     used_out = 0.0
                     used_reasoning = 0.0
                     if end > t_prefill:
-                        used_reasoning = min(reasoning, floor((end - t_prefill) / gap))
+                        used_reasoning = min(reasoning, np.floor((end - t_prefill) / gap))
                 else:
-                    used_out = min(out, 1.0 + floor((end - t_first) / gap))
+                    used_out = min(out, 1.0 + np.floor((end - t_first) / gap))
                 t_net = min(end, t_net)
                 t_queue = min(end, t_queue)
                 t_prefill = min(end, t_prefill)
@@ -423,13 +545,14 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
     return t, err, first, out, place
 
 
-@inlined
+@compiled
 def evaluate(P, W, node, spec, begin, cut, node_key, run_key, stamp, tokens):  # type: ignore[no-untyped-def]
     """One visit of a call, its hedge copies included; same result as `evaluate_copy`.
 
     With hedges the copies are gone through twice: first to find the winner, then, each cut at the win, to count
     what they used; the winner comes last, so that its components stay in the visit's row.
     """
+    W.si[node, L.V_PLAIN] = 0
     for c in range(L.NUSE):
         W.sf[node, L.F_USE + c] = 0.0
     copies = P.spec_i[spec, L.S_HEDGES]
@@ -469,6 +592,63 @@ def evaluate(P, W, node, spec, begin, cut, node_key, run_key, stamp, tokens):  #
     if copy > 0:
         W.sf[node, L.F_COMP + L.C_WAIT] += tc - begin
     return t, err, first, out, place
+
+
+@inlined
+def place_draw(P, place, column, k):  # type: ignore[no-untyped-def]
+    """Draw from the distribution in these columns of a plain place."""
+    f = P.place_f
+    return lognormal(
+        P.normal,
+        f[place, column + L.D_P0],
+        f[place, column + L.D_P1],
+        f[place, column + L.D_SHIFT],
+        f[place, column + L.D_SCALE],
+        k,
+    )
+
+
+@inlined
+def plain_call(P, W, node, spec, begin, cut, node_key, tokens):  # type: ignore[no-untyped-def]
+    """The visit of a plain call that goes well at once, same result as `evaluate`; the error is -3 if it does not."""
+    place = P.spec_i[spec, L.S_PLACE_LO]
+    ak = node_key + U64 * GOLDEN
+    ttft = place_draw(P, place, L.P_TTFT, draw_key(ak, L.Q_TTFT))
+    rate = place_draw(P, place, L.P_RATE, draw_key(ak, L.Q_RATE))
+    out = whole(place_draw(P, place, L.P_TOKENS, draw_key(ak, L.Q_OUTPUT)))
+    u = uniform(draw_key(ak, L.Q_ERROR))
+    f = P.place_f
+    most = f[place, L.P_MAX_TOKENS]
+    room = f[place, L.P_CONTEXT] - tokens
+    room = room if room < most else most
+    out = out if out < room else room
+    more = tokens - f[place, L.P_TTFT_INPUT]
+    more = more if more > 0.0 else 0.0
+    first = ttft + more * f[place, L.P_PREFILL]
+    gap = 1.0 / (rate if rate > SLOWEST else SLOWEST)
+    rest = out - 1.0
+    end = first + (rest if rest > 0.0 else 0.0) * gap
+    idle = P.spec_f[spec, L.S_IDLE]
+    ok = (
+        (u >= f[place, L.P_ERR_TOTAL])
+        & (tokens <= f[place, L.P_LONGEST])
+        & (end <= P.spec_f[spec, L.S_ATTEMPT])
+        & (first <= idle)
+        & (gap <= idle)
+        & (begin + end <= cut)
+    )
+    cost = tokens * f[place, L.P_PRICE_IN] + out * f[place, L.P_PRICE_OUT] + f[place, L.P_PRICE_CALL]
+    if W.si[node, L.V_PLAIN] == 0:
+        no_call(W, node)
+        W.si[node, L.V_PLAIN] = 1
+    W.sf[node, L.F_USE + L.U_INPUT] = tokens
+    W.sf[node, L.F_USE + L.U_OUTPUT] = out
+    W.sf[node, L.F_USE + L.U_COST] = cost
+    W.sf[node, L.F_USE + L.U_CALLS] = 1.0
+    W.sf[node, L.F_USE + L.U_ATTEMPTS] = 1.0
+    W.sf[node, L.F_COMP + L.C_PREFILL] = first
+    W.sf[node, L.F_COMP + L.C_DECODE] = end - first
+    return begin + end, np.int64(-1 if ok else -3), begin + first, out, np.int64(place)
 
 
 # --- joins ------------------------------------------------------------------------------------------
@@ -699,7 +879,7 @@ def input_tokens(P, W, node, spec, start, node_key):  # type: ignore[no-untyped-
     x = P.spec_f[spec, L.S_MEDIA]
     d = P.spec_i[spec, L.S_INPUT]
     if d >= 0:
-        x += draw(P, d, draw_key(node_key, L.QV_INPUT))
+        x += draw(P, d, node_key, L.QV_INPUT)
     for i in range(P.node_i[node, L.N_REF_LO], P.node_i[node, L.N_REF_HI]):
         when = P.ref_i[i, 1]
         if (
@@ -767,7 +947,7 @@ def free_slot(P, W, begin):  # type: ignore[no-untyped-def]
     return best
 
 
-@compiled
+@inlined
 def iteration_spend(W, first, last, column):  # type: ignore[no-untyped-def]
     """What the visits from one position of the list to another have spent."""
     x = 0.0
@@ -786,7 +966,7 @@ def tokens_of(W, node):  # type: ignore[no-untyped-def]
     return W.sf[node, L.F_USE + L.U_INPUT] + W.sf[node, L.F_USE + L.U_OUTPUT] + W.sf[node, L.F_USE + L.U_REASONING]
 
 
-@inlined
+@compiled
 def do_check(P, W, node, run_key, stamp):  # type: ignore[no-untyped-def]
     """Close a loop's iteration; whether the loop goes on."""
     end = P.node_i[node, L.N_MATE]
@@ -812,7 +992,7 @@ def do_check(P, W, node, run_key, stamp):  # type: ignore[no-untyped-def]
     return go_on
 
 
-@inlined
+@compiled
 def do_iend(P, W, node, stamp):  # type: ignore[no-untyped-def]
     """Close a map's instance and free its slot."""
     opening = P.node_i[node, L.N_MATE]
@@ -883,7 +1063,7 @@ def kth_instance(P, W, lo, hi, k, status):  # type: ignore[no-untyped-def]
     return floor_t, floor_e
 
 
-@inlined
+@compiled
 def do_end(P, W, node, stamp):  # type: ignore[no-untyped-def]
     """Close a composite; False when visits in it have to be evaluated again first."""
     begin = P.node_i[node, L.N_MATE]
@@ -999,7 +1179,7 @@ def over_budget(P, W, until):  # type: ignore[no-untyped-def]
     return at
 
 
-@inlined
+@compiled
 def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[no-untyped-def]
     """Write the run's row and add its visits to the totals by step."""
     ttft = inf
@@ -1021,12 +1201,21 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
         O.histogram[step, min(max(place, 0), bins - 1)] += 1
         if kind == L.END:
             continue
-        for c in range(L.NUSE + NCOMP):
-            O.step_f[step, L.ST_USE + c] += W.sf[node, L.F_USE + c]
+        if W.si[node, L.V_PLAIN]:
+            O.step_f[step, L.ST_USE + L.U_INPUT] += W.sf[node, L.F_USE + L.U_INPUT]
+            O.step_f[step, L.ST_USE + L.U_OUTPUT] += W.sf[node, L.F_USE + L.U_OUTPUT]
+            O.step_f[step, L.ST_USE + L.U_COST] += W.sf[node, L.F_USE + L.U_COST]
+            O.step_f[step, L.ST_USE + L.U_CALLS] += W.sf[node, L.F_USE + L.U_CALLS]
+            O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += W.sf[node, L.F_USE + L.U_ATTEMPTS]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_PREFILL] += W.sf[node, L.F_COMP + L.C_PREFILL]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_DECODE] += W.sf[node, L.F_COMP + L.C_DECODE]
+        else:
+            for c in range(L.NUSE + NCOMP):
+                O.step_f[step, L.ST_USE + c] += W.sf[node, L.F_USE + c]
+            t_cached += W.sf[node, L.F_USE + L.U_CACHED]
+            t_reasoning += W.sf[node, L.F_USE + L.U_REASONING]
         t_in += W.sf[node, L.F_USE + L.U_INPUT]
-        t_cached += W.sf[node, L.F_USE + L.U_CACHED]
         t_out += W.sf[node, L.F_USE + L.U_OUTPUT]
-        t_reasoning += W.sf[node, L.F_USE + L.U_REASONING]
         cost += W.sf[node, L.F_USE + L.U_COST]
         calls += W.sf[node, L.F_USE + L.U_CALLS]
         attempts += W.sf[node, L.F_USE + L.U_ATTEMPTS]
@@ -1060,7 +1249,10 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
             if W.step_stamp[step] != stamp:
                 W.step_stamp[step] = stamp
                 O.critical_runs[step] += 1
-            if kind == L.CALL:
+            if kind == L.CALL and W.si[node, L.V_PLAIN]:
+                O.critical[step, L.C_PREFILL] += W.sf[node, L.F_COMP + L.C_PREFILL]
+                O.critical[step, L.C_DECODE] += W.sf[node, L.F_COMP + L.C_DECODE]
+            elif kind == L.CALL:
                 for c in range(NCOMP):
                     O.critical[step, c] += W.sf[node, L.F_COMP + c]
         code = W.si[node, L.V_CRIT]
@@ -1101,7 +1293,7 @@ def last_end(P, W):  # type: ignore[no-untyped-def]
     return t
 
 
-@inlined
+@compiled
 def verdict_of_run(P, W, stamp):  # type: ignore[no-untyped-def]
     """How a run ends before anything is cut: (outcome, cut or inf, e2e, last visit of its path, answer)."""
     n = P.node_i.shape[0]
@@ -1147,9 +1339,9 @@ def no_call(W, node):  # type: ignore[no-untyped-def]
         W.sf[node, c] = 0.0
 
 
-@njit(cache=True, nogil=True, **OPTIONS)
-def simulate_block(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
-    """Simulate the runs with these numbers (int64[R]); add to O, whose rows are in the order of `runs`."""
+@compiled
+def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
+    """`simulate_block`, with its tuples by reference."""
     n = P.node_i.shape[0]
     base = mix(np.uint64(seed) + GOLDEN)
     budgeted = P.totals[1] < inf or P.totals[2] < inf
@@ -1198,37 +1390,38 @@ def simulate_block(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                         continue
                     node = pc
                     kind = P.node_i[node, L.N_KIND]
-                    if kind == L.CHECK:
-                        pc = pc + 1 if do_check(P, W, node, run_key, stamp) else np.int64(P.node_i[node, L.N_MATE])
-                        continue
-                    if kind == L.IBEGIN:
-                        opening = P.node_i[node, L.N_PREV]
-                        end = P.node_i[node, L.N_MATE]
-                        if P.node_i[node, L.N_INDEX] >= W.si[end, L.V_ROUTE]:
-                            pc = np.int64(end)
+                    if kind >= L.CHECK:
+                        if kind == L.CHECK:
+                            pc = pc + 1 if do_check(P, W, node, run_key, stamp) else np.int64(P.node_i[node, L.N_MATE])
                             continue
-                        begin, crit = W.sf[opening, L.F_END], np.int64(opening) * 2
-                        slot = np.int64(-1)
-                        if P.node_i[opening, L.N_SLOTS] > 0:
-                            slot = free_slot(P, W, opening)
-                            begin, crit = W.slot_t[slot], W.slot_node[slot] * 2
-                        enter(W, node, begin, crit, W.sf[opening, L.F_CUT], stamp)
-                        W.si[node, L.V_STATUS] = L.DONE
-                        W.si[node, L.V_ROUTE] = slot
-                        closing = P.node_i[node, L.N_SPEC]
-                        W.fail_t[closing] = inf
-                        pc += 1
-                        continue
-                    if kind == L.IEND:
-                        r, closed = do_iend(P, W, node, stamp)
-                        redo_cut = r
-                        pc += 1 if closed else 0
-                        continue
-                    if kind == L.END:
-                        r, closed = do_end(P, W, node, stamp)
-                        redo_cut = r
-                        pc += 1 if closed else 0
-                        continue
+                        if kind == L.IBEGIN:
+                            opening = P.node_i[node, L.N_PREV]
+                            end = P.node_i[node, L.N_MATE]
+                            if P.node_i[node, L.N_INDEX] >= W.si[end, L.V_ROUTE]:
+                                pc = np.int64(end)
+                                continue
+                            begin, crit = W.sf[opening, L.F_END], np.int64(opening) * 2
+                            slot = np.int64(-1)
+                            if P.node_i[opening, L.N_SLOTS] > 0:
+                                slot = free_slot(P, W, opening)
+                                begin, crit = W.slot_t[slot], W.slot_node[slot] * 2
+                            enter(W, node, begin, crit, W.sf[opening, L.F_CUT], stamp)
+                            W.si[node, L.V_STATUS] = L.DONE
+                            W.si[node, L.V_ROUTE] = slot
+                            closing = P.node_i[node, L.N_SPEC]
+                            W.fail_t[closing] = inf
+                            pc += 1
+                            continue
+                        if kind == L.IEND:
+                            r, closed = do_iend(P, W, node, stamp)
+                            redo_cut = r
+                            pc += 1 if closed else 0
+                            continue
+                        if kind == L.END:
+                            r, closed = do_end(P, W, node, stamp)
+                            redo_cut = r
+                            pc += 1 if closed else 0
+                            continue
                     lo, hi, k = (
                         P.node_i[node, L.N_PRED_LO],
                         P.node_i[node, L.N_PRED_HI],
@@ -1274,7 +1467,13 @@ def simulate_block(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                         continue
                     tokens = input_tokens(P, W, node, spec, begin, node_key)
                     W.sf[node, L.F_INPUT] = tokens
-                t, err, first, out, place = evaluate(P, W, node, spec, begin, cut, node_key, run_key, run_stamp, tokens)
+                t, err, first, out, place = 0.0, np.int64(-3), 0.0, 0.0, np.int64(0)
+                if P.spec_i[spec, L.S_PLAIN]:
+                    t, err, first, out, place = plain_call(P, W, node, spec, begin, cut, node_key, tokens)
+                if err == -3:
+                    t, err, first, out, place = evaluate(
+                        P, W, node, spec, begin, cut, node_key, run_key, run_stamp, tokens
+                    )
                 W.sf[node, L.F_FIRST] = first
                 W.sf[node, L.F_OUT] = 0.0
                 finish(P, W, node, err, t)
@@ -1288,3 +1487,9 @@ def simulate_block(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
         if end_node < 0:
             end_node = last_visit(P, W)
         add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp)
+
+
+@njit(cache=True, nogil=True, **OPTIONS)
+def simulate_block(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
+    """Simulate the runs with these numbers (int64[R]); add to O, whose rows are in the order of `runs`."""
+    simulate_runs(reference(P), reference(W), reference(O), runs, seed)  # type: ignore[call-arg]

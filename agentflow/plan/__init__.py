@@ -215,7 +215,7 @@ class _Compiler:
                 *layers,
                 *routes,
                 hedge.max_hedges if hedge is not None else 0,
-                -1,
+                int(e.place_i[lo][L.P_PLAIN] == 1 and hedge is None),
             ]
         )
         e.spec_f.append(
@@ -254,7 +254,7 @@ class _Compiler:
             spec_i=array(e.spec_i, L.SPEC_COLUMNS, np.int32),
             spec_f=array(e.spec_f, 5, np.float64),
             place_i=array(e.place_i, L.PLACE_COLUMNS, np.int32),
-            place_f=array(e.place_f, 2, np.float64),
+            place_f=array(e.place_f, L.PLACE_FLOATS, np.float64),
             draw_i=array(e.draws, 2, np.int32),
             error_i=array(e.error_i, 3, np.int32),
             error_f=array(e.error_f, 2, np.float64),
@@ -265,7 +265,7 @@ class _Compiler:
             backend_f=array(e.backend_f, 14, np.float64),
             backend_key=np.array([*e.backend_key, 0], np.uint64),
             dist_i=array(e.dist_i, 3, np.int32),
-            dist_f=array(e.dist_f, 3, np.float64),
+            dist_f=array(e.dist_f, L.DIST_FLOATS, np.float64),
             table=np.array([*e.table, 0.0]),
             normal=polynomials(),
             totals=np.array([*bounds, float(answer)]),

@@ -76,7 +76,7 @@ class Encoder:
         if key not in self._dists:
             row = self._dist_row(d, counted)
             self.dist_i.append(row[0])
-            self.dist_f.append(row[1])
+            self.dist_f.append([*row[1], 1.0][: L.DIST_FLOATS])
             self._dists[key] = len(self.dist_i) - 1
         return self._dists[key]
 
@@ -84,7 +84,7 @@ class Encoder:
         shift = d.shift
         match d.family:
             case "constant":
-                return [L.CONSTANT, 0, 0], [max(0.0, d.value + shift), 0.0, 0.0]
+                return [L.CONSTANT, 0, 0], [0.0, 0.0, 0.0, max(0.0, d.value + shift)]
             case "uniform":
                 return [L.DISCRETE if counted else L.UNIFORM, 0, 0], [d.low, d.high, shift]
             case "normal":
@@ -222,9 +222,25 @@ class Encoder:
         elif backend is not None:
             raise AssertionError("a model step has output tokens")
         first, end, total = self.errors(step, backend)
-        self.place_i.append([row, lo, len(self.draws), first, end, takes, reasoning, network, output])
-        self.place_f.append([total, bound])
+        plain = self._plain(step, backend, lo) if backend and not reasoning and not network else None
+        self.place_i.append(
+            [row, lo, len(self.draws), first, end, takes, reasoning, network, output, int(plain is not None)]
+        )
+        self.place_f.append([total, bound, *(plain or [0.0] * (L.PLACE_FLOATS - 2))])
         return total
+
+    def _plain(self, step: Any, backend: Backend, draws: int) -> list[float] | None:
+        """Return the figures of a call that the short way through the kernel can take, or None."""
+        f = self.backend_f[self._backends[backend.name]]
+        rows = [d for _, d in self.draws[draws:]]
+        if any(self.dist_i[d][L.D_FAMILY] > L.LOGNORMAL for d in rows):
+            return None
+        if f[L.B_SD_RUN] or f[L.B_SD_CALL] or f[L.B_STALL] or f[L.B_HIT]:
+            return None
+        context = f[L.B_CONTEXT]
+        most = max(1.0, float(getattr(step, "max_tokens", None) or 0.0))
+        law = [f[L.B_TTFT_INPUT], f[L.B_PREFILL], f[L.B_PRICE_IN], f[L.B_PRICE_OUT], f[L.B_PRICE_CALL]]
+        return [context, context - most, *law, *(x for d in rows for x in self.dist_f[d])]
 
 
 def _prices(price: Any) -> list[float]:

@@ -35,7 +35,8 @@ NCOMP = len(COMPONENTS)
 # distribution families
 (CONSTANT, LOGNORMAL, UNIFORM, DISCRETE, NORMAL, EXPONENTIAL, WEIBULL, GAMMA, QUANTILES, SAMPLES, MIXTURE) = range(11)
 D_FAMILY, D_OFF, D_LEN = range(3)
-D_P0, D_P1, D_SHIFT = range(3)
+D_P0, D_P1, D_SHIFT, D_SCALE = range(4)
+DIST_FLOATS = 4
 
 # quantities of a visit and of an attempt (docs/semantics.md)
 QV_INPUT, QV_CACHED, QV_ROUTE, QV_HIT, QV_COUNT, QV_GO_ON = range(6)
@@ -122,14 +123,27 @@ LAW_MODEL, LAW_LATENCY = range(2)
     S_ROUTE_LO,
     S_ROUTE_HI,
     S_HEDGES,
-    S_COUNT,
+    S_PLAIN,
 ) = range(12)
 SPEC_COLUMNS, SPEC_FLOATS = 12, 5
 S_ATTEMPT, S_IDLE, S_HEDGE_AFTER, S_MEDIA, S_MAX_TOKENS = range(5)
 
-(P_BACKEND, P_DRAW_LO, P_DRAW_HI, P_ERR_LO, P_ERR_HI, P_TAKES, P_REASONING, P_NETWORK, P_OUTPUT) = range(9)
-PLACE_COLUMNS, PLACE_FLOATS = 9, 2
-P_ERR_TOTAL, P_MAX_TOKENS = range(2)
+(P_BACKEND, P_DRAW_LO, P_DRAW_HI, P_ERR_LO, P_ERR_HI, P_TAKES, P_REASONING, P_NETWORK, P_OUTPUT, P_PLAIN) = range(10)
+PLACE_COLUMNS = 10
+# the rest is for plain calls: bounds, law and prices, then rows of dist_f
+(
+    P_ERR_TOTAL,
+    P_MAX_TOKENS,
+    P_CONTEXT,
+    P_LONGEST,
+    P_TTFT_INPUT,
+    P_PREFILL,
+    P_PRICE_IN,
+    P_PRICE_OUT,
+    P_PRICE_CALL,
+) = range(9)
+P_TTFT, P_RATE, P_TOKENS = 9, 13, 17
+PLACE_FLOATS = 21
 
 B_STALL_DIST = 0
 (
@@ -162,8 +176,8 @@ F_USE = 8
 NUSE = 7
 F_COMP = F_USE + NUSE
 STATE_COLUMNS = F_COMP + NCOMP
-(V_STATUS, V_ROUTE, V_ERR, V_CRIT, V_BACKEND, V_FALLBACK, V_STAMP, V_FORCED, V_AT) = range(9)
-VISIT_COLUMNS = 9
+(V_STATUS, V_ROUTE, V_ERR, V_CRIT, V_BACKEND, V_FALLBACK, V_STAMP, V_FORCED, V_AT, V_PLAIN) = range(10)
+VISIT_COLUMNS = 10
 NONE, DONE, SKIPPED, CAUGHT, FAILED, ABSORBED, CANCELLED, WIPED = range(8)
 
 OUTCOMES = ("answered", "fallback", "failed", "deadline_exceeded", "budget_exceeded")

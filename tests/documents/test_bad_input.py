@@ -103,7 +103,7 @@ def test_names_that_are_not_there() -> None:
     with pytest.raises(NotFoundError, match="have it"):
         documents.resolve_backend("groq", "gpt-4o")
     with pytest.raises(NotFoundError, match="no such file"):
-        documents.load_workflow("../../etc/passwd")
+        documents.load_workflow("../../no/such/file")
 
 
 def _mutations(count: int, seed: int) -> list[bytes]:
