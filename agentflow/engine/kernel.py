@@ -455,6 +455,7 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
             idle = min(idle, bound_attempt)
             if idle < end:
                 end, err, stopped, counted = idle, np.int64(L.TIMEOUT), True, idle >= t_net
+                ra = -1.0
             if t + end > cut:
                 end, err, stopped, counted = cut - t, np.int64(-2), True, True
             used_reasoning, used_out = reasoning, out
@@ -493,7 +494,7 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
             end = lasting(W.value[L.Q_LATENCY], kind, hang, at, 0.0 if at == L.AT_START else W.value[L.Q_LATENCY])
             idle = min(bound_idle, bound_attempt)
             if idle < end:
-                end, err = idle, np.int64(L.TIMEOUT)
+                end, err, ra = idle, np.int64(L.TIMEOUT), -1.0
             if t + end > cut:
                 end, err = cut - t, np.int64(-2)
             c_other += end
