@@ -737,8 +737,8 @@ def join_slow(P, W, lo, hi, k):  # type: ignore[no-untyped-def]
         worst, fail = -1.0, np.int64(-1)
         for e in range(lo, hi):
             p = P.pred_i[e, 0]
-            _, _, c = edge(P, W, e)
-            if W.si[p, L.V_STATUS] == L.ABSORBED and W.sf[p, L.F_END] > worst and c > r:
+            stays = W.si[p, L.V_STATUS] == L.ABSORBED and W.sf[p, L.F_CUT] > r
+            if stays and W.sf[p, L.F_END] > worst:
                 worst, fail = W.sf[p, L.F_END], np.int64(e)
         if fail >= 0:
             return r, crit, 2, cut, np.int64(W.si[P.pred_i[fail, 0], L.V_ERR])
