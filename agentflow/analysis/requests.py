@@ -83,6 +83,37 @@ class Requests:
         return _replace(self, error=tuple(self.error[i] for i in chosen), **columns)
 
 
+@dataclass(frozen=True)
+class RequestSummary:
+    """Percentiles of requests, where a tool's file has no more than that.
+
+    Attributes
+    ----------
+    ttft, decode_rate, e2e
+        (probability, value) pairs, ascending: s, tokens/s, s.
+    n
+        Requests answered.
+    error_share
+        Share of the requests that failed, for whatever reason.
+    input_tokens, output_tokens
+        Medians; NaN where unknown.
+    source, tool, model, date
+        As in `Requests`.
+    """
+
+    ttft: tuple[tuple[float, float], ...]
+    decode_rate: tuple[tuple[float, float], ...]
+    e2e: tuple[tuple[float, float], ...]
+    n: int
+    error_share: float
+    input_tokens: float
+    output_tokens: float
+    source: str
+    tool: str = ""
+    model: str = ""
+    date: str = ""
+
+
 _COLUMNS = ("ttft", "e2e", "decode", "input_tokens", "output_tokens", "start", "run")
 
 
