@@ -13,15 +13,25 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
-from agentflow.analysis.fit import ENOUGH, SPEED_SPREAD, TTFT_SPREAD, Fit, StallSplit, fit, split_stalls
-from agentflow.analysis.laws import draw, quantile
-from agentflow.analysis.requests import Requests, RequestSummary
-from agentflow.analysis.variation import LEAST_RUNS, Prefill, RunVariation, between_runs, prefill
 from agentflow.errors import CalibrationError
 from agentflow.estimate import Estimate, quantile_estimate, runs_needed
-from agentflow.schema import Backend, Distribution, ErrorSpec, Evidence, Law, Measured, Quantiles, Stall, Variation
+from agentflow.schema import (
+    Backend,
+    Distribution,
+    ErrorSpec,
+    Evidence,
+    Law,
+    Measured,
+    Quantiles,
+    Stall,
+    Variation,
+)
+from numpy.typing import NDArray
+
+from agentflow.analysis.calibration import Calibration, QuantileRow, e2e_draws, fitted_rows, qq_pairs
+from agentflow.analysis.fit import ENOUGH, SPEED_SPREAD, TTFT_SPREAD, Fit, StallSplit, fit, split_stalls
+from agentflow.analysis.requests import Requests, RequestSummary
+from agentflow.analysis.variation import LEAST_RUNS, Prefill, RunVariation, between_runs, prefill
 
 Floats = NDArray[np.float64]
 
@@ -29,76 +39,6 @@ LEAST = 3
 """Fewest answered requests from which a profile is made at all."""
 
 PROBABILITIES = (0.05, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
-DRAWS = 40_000
-
-
-@dataclass(frozen=True)
-class QuantileRow:
-    """One quantile: what was measured (with its interval) beside what the profile gives.
-
-    `quantity` is "ttft_s", "decode_rate" (tokens/s) or "e2e_s".
-    """
-
-    quantity: str
-    probability: float
-    measured: Estimate
-    fitted: float
-
-    @property
-    def error(self) -> float:
-        """Relative error of the fitted value."""
-        return self.fitted / self.measured.value - 1.0
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """A profile and the account of its fit.
-
-    Attributes
-    ----------
-    backend
-        The profile, evidence included.
-    ttft, decode_rate
-        How each law was chosen.
-    quantiles
-        Measured beside fitted.
-    qq
-        "ttft_s" and "decode_rate" -> (fitted, measured) values, both ascending, one pair a request.
-    answered, failed
-        Number of requests.
-    notes
-        What the data cannot support, and what was done with them; for people to read.
-    """
-
-    backend: Backend
-    ttft: Fit
-    decode_rate: Fit
-    quantiles: tuple[QuantileRow, ...]
-    qq: Mapping[str, tuple[Floats, Floats]]
-    answered: int
-    failed: Mapping[str, int]
-    notes: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON object of ``agentflow calibrate --json``."""
-        return {
-            "schema_version": 1,
-            "backend": self.backend.model_dump(mode="json", exclude_none=True),
-            "answered": self.answered,
-            "failed": dict(self.failed),
-            "families": {name: _fit_dict(f) for name, f in (("ttft", self.ttft), ("decode_rate", self.decode_rate))},
-            "quantiles": [
-                {
-                    "quantity": row.quantity,
-                    "p": row.probability,
-                    "measured": row.measured.as_dict(),
-                    "fitted": row.fitted,
-                    "error": row.error,
-                }
-                for row in self.quantiles
-            ],
-            "notes": list(self.notes),
-        }
 
 
 def calibrate(
@@ -163,7 +103,9 @@ def calibrate_summary(
     for label, points in (("TTFT", summary.ttft), ("speed", summary.decode_rate)):
         values = [x for _, x in points]
         if len(values) < 2 or min(values) <= 0.0 or values != sorted(values):
-            raise CalibrationError(f"{summary.source}:1: the percentiles of {label} do not ascend; export them again")
+            raise CalibrationError(
+                f"{summary.source}:1: the percentiles of {label} do not ascend; export them again"
+            )
         laws.append(_rounded(Quantiles(points=points)))
     tokens = 0 if math.isnan(summary.input_tokens) else round(summary.input_tokens)
     measured = Measured(ttft=laws[0], ttft_input_tokens=tokens, decode_rate=laws[1])
@@ -188,42 +130,14 @@ def calibrate_summary(
         evidence=(evidence,),
     )
     fits = [Fit(law, f"{len(summary.ttft)} quantiles", summary.n) for law in laws]
-    notes = ["a summary has no requests: no choice of family, no stalls, no QQ plot; give the requests' own file"]
+    notes = [
+        "a summary has no requests: no choice of family, no stalls, no QQ plot; better give the requests"
+    ]
     if share > 0.0:
         notes.append(f"{share:.1%} of the requests failed, of unknown kind: taken as server_error")
-    return Calibration(backend, fits[0], fits[1], _summary_rows(summary, measured), {}, summary.n, {}, tuple(notes))
-
-
-def e2e_draws(measured: Measured, input_tokens: NDArray[np.int64], output_tokens: NDArray[np.int64], seed: int = 0) -> Floats:
-    """Draw E2E times of one call each from the measured law, without errors and network.
-
-    Parameters
-    ----------
-    measured : Measured
-        The law.
-    input_tokens, output_tokens : ndarray, shape (k,)
-        Token counts to cycle through; -1 inputs count as the law's own reference.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    ndarray
-        About `DRAWS` values (s), every request's tokens equally often.
-    """
-    rng = np.random.default_rng(seed)
-    repeats = max(1, DRAWS // len(output_tokens))
-    n = repeats * len(output_tokens)
-    time = draw(measured.ttft, n, rng)
-    if measured.prefill_rate is not None:
-        beyond = np.maximum(input_tokens - measured.ttft_input_tokens, 0)
-        time += np.tile(beyond / measured.prefill_rate, repeats)
-    rate = np.maximum(draw(measured.decode_rate, n, rng), 1e-9)
-    time += np.tile(np.maximum(output_tokens - 1, 0), repeats) / rate
-    time *= np.exp(measured.variation.between_runs * rng.standard_normal(n))
-    if measured.stall is not None:
-        time += (rng.uniform(size=n) < measured.stall.probability) * draw(measured.stall.duration, n, rng)
-    return time
+    return Calibration(
+        backend, fits[0], fits[1], _summary_rows(summary, measured), {}, summary.n, {}, tuple(notes)
+    )
 
 
 @dataclass(frozen=True)
@@ -247,7 +161,9 @@ def _check(requests: Requests) -> None:
         failed = Counter(e for e in requests.error if e)
         why = f" ({', '.join(f'{n} {e}' for e, n in failed.most_common())})" if failed else ""
         way_out = f"measure at least {LEAST}, better {ENOUGH}"
-        raise CalibrationError(f"{where}:1: {answered} of {len(requests)} requests were answered{why}; {way_out}")
+        raise CalibrationError(
+            f"{where}:1: {answered} of {len(requests)} requests were answered{why}; {way_out}"
+        )
     if int(np.isfinite(requests.decode_rate).sum()) < LEAST:
         what = "no speed can be told: the answers have one token, or came all at once"
         raise CalibrationError(f"{where}:1: {what}; measure streamed answers of 16 tokens or more")
@@ -305,9 +221,8 @@ def _backend(
 ) -> Backend:
     title, provider, model = _names(name, requests.model, requests.sources[0] if requests.sources else "")
     tried = len(requests) - failed.get("client", 0)
-    errors: Any = {
-        kind: ErrorSpec(probability=_round(count / tried)) for kind, count in sorted(failed.items()) if kind != "client"
-    }
+    counts = {kind: count for kind, count in sorted(failed.items()) if kind != "client"}
+    errors: Any = {kind: ErrorSpec(probability=_round(count / tried)) for kind, count in counts.items()}
     figures = ["ttft", "decode_rate"]
     figures += ["prefill_rate"] if measured.prefill_rate is not None else []
     figures += ["stall"] if measured.stall is not None else []
@@ -318,7 +233,9 @@ def _backend(
     families = f"ttft {parts.ttft.family}, decode_rate {parts.rate.family}, by held-out likelihood"
     note = "; ".join(few) if few else families
     evidence = [
-        Evidence(figures=tuple(figures), source=source, date=day, n=len(parts.answered), kind="measured", note=note)
+        Evidence(
+            figures=tuple(figures), source=source, date=day, n=len(parts.answered), kind="measured", note=note
+        )
     ]
     if errors:
         evidence.append(Evidence(figures=("errors",), source=source, date=day, n=tried, kind="measured"))
@@ -342,36 +259,31 @@ def _compare(
     e2e = answered.ttft + np.nan_to_num(answered.decode)
     drawn = np.sort(e2e_draws(measured, answered.input_tokens, answered.output_tokens, seed))
     rows: list[QuantileRow] = []
-    for quantity, values, law in (
+    laws: tuple[tuple[str, Floats, Distribution | Floats], ...] = (
         ("ttft_s", body, measured.ttft),
         ("decode_rate", speed, measured.decode_rate),
-        ("e2e_s", e2e, None),
-    ):
+        ("e2e_s", e2e, drawn),
+    )
+    for quantity, values, law in laws:
         ordered = np.sort(values)
-        for p in PROBABILITIES:
-            fitted = float(np.quantile(drawn, p)) if law is None else float(quantile(law, [p])[0])
-            rows.append(QuantileRow(quantity, p, quantile_estimate(ordered, p), fitted))
-    qq = {"ttft_s": _pairs(measured.ttft, body), "decode_rate": _pairs(measured.decode_rate, speed)}
-    return tuple(rows), qq
-
-
-def _pairs(law: Distribution, values: Floats) -> tuple[Floats, Floats]:
-    p = (np.arange(len(values)) + 0.5) / len(values)
-    return quantile(law, p), np.sort(values)
+        rows += fitted_rows(quantity, law, [(p, quantile_estimate(ordered, p)) for p in PROBABILITIES])
+    return tuple(rows), {
+        "ttft_s": qq_pairs(measured.ttft, body),
+        "decode_rate": qq_pairs(measured.decode_rate, speed),
+    }
 
 
 def _summary_rows(summary: RequestSummary, measured: Measured) -> tuple[QuantileRow, ...]:
     tokens = np.array([1 if math.isnan(summary.output_tokens) else round(summary.output_tokens)])
     drawn = e2e_draws(measured, np.array([-1]), tokens)
-    rows = []
-    for quantity, points, law in (
+    laws: tuple[tuple[str, tuple[tuple[float, float], ...], Distribution | Floats], ...] = (
         ("ttft_s", summary.ttft, measured.ttft),
         ("decode_rate", summary.decode_rate, measured.decode_rate),
-        ("e2e_s", summary.e2e, None),
-    ):
-        for p, value in points:
-            fitted = float(np.quantile(drawn, p)) if law is None else float(quantile(law, [p])[0])
-            rows.append(QuantileRow(quantity, p, Estimate(value), fitted))
+        ("e2e_s", summary.e2e, np.sort(drawn)),
+    )
+    rows: list[QuantileRow] = []
+    for quantity, points, law in laws:
+        rows += fitted_rows(quantity, law, [(p, Estimate(value)) for p, value in points])
     return tuple(rows)
 
 
@@ -379,21 +291,25 @@ def _notes(requests: Requests, parts: _Parts, failed: Mapping[str, int]) -> tupl
     n, notes = len(parts.answered), list(requests.notes)
     told = [p for p in (0.5, 0.9, 0.95, 0.99) if n >= runs_needed(p)]
     lacking = [f"p{100 * p:g} needs {runs_needed(p)}" for p in (0.5, 0.9, 0.95, 0.99) if p not in told]
-    can = f"support {', '.join(f'p{100 * p:g}' for p in told)}" if told else "support no quantile with an interval"
+    can = "support " + (", ".join(f"p{100 * p:g}" for p in told) or "no quantile with an interval")
     notes.append(f"{n} answered requests {can}" + (f"; {', '.join(lacking)}" if lacking else ""))
     if n < ENOUGH:
-        notes.append(f"fewer than {ENOUGH}: only medians are measured. {parts.ttft.note}; beyond p90 is a guess")
+        notes.append(
+            f"fewer than {ENOUGH}: only medians are measured. {parts.ttft.note}; beyond p90 is a guess"
+        )
     if parts.stalls.excess is not None:
         count = int((~parts.stalls.body).sum())
         notes.append(f"{count} of {n} requests stalled; they are the profile's stall, not its TTFT")
     elif n >= ENOUGH:
         notes.append(f"no stall among {n}: their true share is below {3 / n:.1%} (95 %)")
     if parts.runs.runs > 1 and parts.runs.between == 0.0:
-        few = f"{parts.runs.runs} runs are too few (of {LEAST_RUNS})" if parts.runs.runs < LEAST_RUNS else "no difference shows"
+        few = f"{parts.runs.runs} are too few" if parts.runs.runs < LEAST_RUNS else "no difference shows"
         notes.append(f"variation between runs: {few}; taken as 0")
     if failed.get("rate_limit"):
         share = failed["rate_limit"] / len(requests)
-        notes.append(f"{share:.0%} rate-limited at this test's pace: a slower client meets fewer, set errors.rate_limit")
+        notes.append(
+            f"{share:.0%} rate-limited at this test's pace: a slower client meets fewer, set errors.rate_limit"
+        )
     if failed.get("client"):
         notes.append(f"{failed['client']} requests failed by the load test's own fault and are left out")
     return tuple(notes)
@@ -430,8 +346,3 @@ def _rounded(law: Distribution) -> Distribution:
         return _rounded(value) if hasattr(value, "model_copy") else value
 
     return law.model_copy(update={key: walk(value) for key, value in law})
-
-
-def _fit_dict(f: Fit) -> dict[str, Any]:
-    candidates = [{"family": c.family, "score": c.score, "error": c.error} for c in f.candidates]
-    return {"family": f.family, "n": f.n, "candidates": candidates, "note": f.note}

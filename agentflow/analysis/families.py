@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
+from agentflow.schema import Constant, Distribution, Gamma, LogNormal, Mixture, Quantiles, Weibull
 from numpy.typing import NDArray
 
 from agentflow.analysis.laws import log_density
-from agentflow.schema import Constant, Distribution, Gamma, LogNormal, Mixture, Quantiles, Weibull
 
 Floats = NDArray[np.float64]
 Fitter = Callable[[Floats], Distribution]
@@ -38,7 +38,7 @@ def lognormal(x: Floats) -> LogNormal:
 
 
 def shifted_lognormal(x: Floats) -> Distribution:
-    """A floor and a lognormal excess above it."""
+    """Fit a floor and a lognormal excess above it."""
     return _best_shift(x, lognormal)
 
 
@@ -74,7 +74,7 @@ def weibull(x: Floats) -> Weibull:
 
 
 def shifted_weibull(x: Floats) -> Distribution:
-    """A floor and a Weibull excess above it."""
+    """Fit a floor and a Weibull excess above it."""
     return _best_shift(x, weibull)
 
 

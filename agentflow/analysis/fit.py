@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from agentflow.schema import Distribution, LogNormal, Samples
 from numpy.typing import NDArray
 
 from agentflow.analysis.families import FAMILIES, constant, lognormal
 from agentflow.analysis.laws import log_density
-from agentflow.schema import Constant, Distribution, LogNormal, Mixture, Quantiles
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ Analysis, August 2025 (TTFT 0.840 and 1.515, output speed 0.826 and 1.104)."""
 
 @dataclass(frozen=True)
 class Candidate:
-    """A family's score: mean log density of held-out values, nats a request; `error` is the standard error."""
+    """A family's score: mean log density of held-out values (nats a request) and its standard error."""
 
     family: str
     score: float
@@ -104,7 +104,9 @@ def split_stalls(x: Floats) -> StallSplit:
     if count == 0 or count > max(1.0, STALL_SHARE * len(x)) or len(x) < 10:
         return StallSplit(np.ones(len(x), dtype=np.bool_), 0.0, None)
     excess = x[far] - float(np.median(x[~far]))
-    law = lognormal(excess) if count >= 3 else constant(excess)
+    law: Distribution = constant(excess)
+    if count > 1:  # a few are too few for a family: they stand for themselves
+        law = lognormal(excess) if count > 20 else Samples(values=tuple(np.sort(excess).tolist()))
     return StallSplit(~far, count / len(x), law)
 
 
@@ -133,7 +135,7 @@ def fit(x: Floats, *, spread: float, families: Sequence[str] | None = None) -> F
     -----
     Ten folds, the same for every family. Each candidate is scored as 99 % of itself and 1 % of a wide
     lognormal, so that a value outside its support costs much but not everything. Families within half a
-    standard error of the best (paired differences) count as equal, and the one with the fewest parameters wins.
+    standard error of the best (paired differences) count as equal; the one with the fewest parameters wins.
     """
     if len(x) == 0 or not bool(np.all(np.isfinite(x) & (x > 0.0))):
         raise ValueError("values to fit must be positive and finite, and at least one")
@@ -176,20 +178,11 @@ def _as_good(best: Floats, other: Floats) -> bool:
 
 
 def _fit_few(x: Floats, spread: float) -> Fit:
-    # The sample's own variance counts for n - 1, the assumed one for ten: with 3 requests the spread is mostly
-    # assumed, with 29 mostly measured.
+    # The sample's own variance counts for n - 1, the assumed one for ten: with 3 requests the spread is
+    # mostly assumed, with 29 mostly measured.
     n, logs = len(x), np.log(x)
     own = float(np.var(logs, ddof=1)) if n > 1 else 0.0
     sigma = math.sqrt(((n - 1) * own + PRIOR_WEIGHT * spread**2) / (n - 1 + PRIOR_WEIGHT))
     law = LogNormal(mu=float(np.median(logs)), sigma=sigma)
     share = PRIOR_WEIGHT / (n - 1 + PRIOR_WEIGHT)
     return Fit(law, "lognormal (few requests)", n, note=f"{n} requests: {share:.0%} of the spread is assumed")
-
-
-def smooth(law: Distribution) -> bool:
-    """Whether a law has a density (families of measured tables and mixtures of them included)."""
-    if isinstance(law, Quantiles):
-        return law.points[0][1] > 0.0
-    if isinstance(law, Mixture):
-        return all(smooth(part) for part in law.parts)
-    return not isinstance(law, Constant)

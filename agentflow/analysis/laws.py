@@ -10,8 +10,6 @@ import math
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
 from agentflow.schema import (
     Constant,
     Distribution,
@@ -25,6 +23,7 @@ from agentflow.schema import (
     Uniform,
     Weibull,
 )
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
@@ -148,7 +147,7 @@ def _raw_quantile(law: Distribution, q: Floats) -> Floats:
             return _table_quantile(law, q)
         case Samples(values=values):
             ordered = np.asarray(values)
-            return ordered[np.minimum((q * len(ordered)).astype(np.int64), len(ordered) - 1)]
+            return np.asarray(ordered[np.minimum((q * len(ordered)).astype(np.int64), len(ordered) - 1)])
         case Gamma(mean=mean, cv=cv):
             return _gamma_quantile(mean, cv, q)
         case Mixture(parts=parts):
@@ -235,4 +234,4 @@ def _mixture_quantile(law: Mixture, parts: tuple[Distribution, ...], q: Floats) 
         middle = (low + high) / 2.0
         below = cdf(law, middle + law.shift) < q
         low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return (low + high) / 2.0
+    return np.asarray((low + high) / 2.0)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from agentflow.analysis.requests import Requests, RequestSummary
 from agentflow.errors import UsageError
+
+from agentflow.analysis.requests import Requests, RequestSummary
 from agentflow.importers.loadtest import aiperf, guidellm, llmperf, table, vllm
 from agentflow.importers.loadtest._text import Source, parse_json, read_source
 from agentflow.importers.loadtest.table import parse_columns
@@ -67,7 +68,9 @@ def read_requests(
         "aiperf-summary": aiperf.matches_summary,
     }
     if not expected[kind](data):
-        raise source.fail(1, f"this is not a result file of {kind}", f"leave out --format, or use one of {FORMATS}")
+        raise source.fail(
+            1, f"this is not a result file of {kind}", f"leave out --format, or use one of {FORMATS}"
+        )
     match kind:
         case "llmperf":
             return llmperf.read(source, data)
@@ -96,7 +99,9 @@ def detect(source: Source) -> str:
         return "aiperf"
     data = parse_json(source)
     if llmperf.is_summary(data):
-        raise source.fail(1, "this is llmperf's summary", "give the file that ends in _individual_responses.json")
+        raise source.fail(
+            1, "this is llmperf's summary", "give the file that ends in _individual_responses.json"
+        )
     for name, matches in (
         ("llmperf", llmperf.matches),
         ("guidellm", guidellm.matches),

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from json.decoder import scanstring
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,7 @@ def _child(text: str, at: int, step: Step) -> int | None:
     while text[at : at + 1] not in ("}", "]", ""):
         name: Step = position
         if opening == "{":
-            name, at = scanstring(text, at + 1)
+            name, at = _DECODER.raw_decode(text, at)
             at = _skip(text, _skip(text, at) + 1)
         if name == step:
             return at
@@ -157,7 +156,7 @@ def _short(value: object) -> str:
 
 
 def error_name(code: object, message: str = "") -> str:
-    """Return the schema's error name of an HTTP status or a tool's message; "client" for the load test's fault.
+    """Return the schema's name of an HTTP status or a tool's message; "client" for the load test's own fault.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """GuideLLM's ``benchmarks.json``: requests under benchmarks[i].requests.{successful, errored, incomplete}.
 
-Its ``time_per_output_token_ms`` spreads TTFT over the tokens too; ``inter_token_latency_ms`` is the time a token
-after the first. Each benchmark of a sweep is a run of its own.
+Its ``time_per_output_token_ms`` spreads TTFT over the tokens too; ``inter_token_latency_ms`` is the time that
+a token after the first takes. Each benchmark of a sweep is a run of its own.
 """
 
 from __future__ import annotations
@@ -83,7 +83,12 @@ def _failed(record: Record, run: int) -> Row:
     text = str(info.get("error") or "") if isinstance(info, dict) else ""
     text = text or str(record.value.get("error") or "")
     start = record.number("request_start_time", "start_time", default=_NAN)
-    return Row(input_tokens=record.count("prompt_tokens", default=-1), error=error_name(None, text), start=start, run=run)
+    return Row(
+        input_tokens=record.count("prompt_tokens", default=-1),
+        error=error_name(None, text),
+        start=start,
+        run=run,
+    )
 
 
 def _model(data: dict[str, Any]) -> str:

@@ -12,14 +12,23 @@ import math
 import re
 from collections.abc import Mapping
 
+from agentflow.errors import UsageError, did_you_mean, listed
+
 from agentflow.analysis.requests import Requests
-from agentflow.errors import UsageError, did_you_mean
 from agentflow.importers.loadtest._rows import Row, collect
 from agentflow.importers.loadtest._text import Source, error_name
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "ttft": ("ttft", "time_to_first_token", "first_token", "first_token_time"),
-    "e2e": ("e2e", "latency", "request_latency", "end_to_end_latency", "e2e_latency", "total_time", "duration"),
+    "e2e": (
+        "e2e",
+        "latency",
+        "request_latency",
+        "end_to_end_latency",
+        "e2e_latency",
+        "total_time",
+        "duration",
+    ),
     "tpot": ("tpot", "time_per_output_token", "decode_itl", "inter_token_latency", "itl"),
     "input": ("input_tokens", "in_tok", "prompt_tokens", "number_input_tokens", "input"),
     "output": ("output_tokens", "out_tok", "completion_tokens", "number_output_tokens", "output"),
@@ -32,8 +41,23 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
 _SUFFIX = re.compile(r"^(?P<name>.*?)[ _(\[]+(?P<unit>ns|us|ms|s|sec|seconds)[)\]]?$")
+_ENDPOINT = ("provider", "model", "endpoint")  # columns that tell endpoints apart
 _TIMES = ("ttft", "e2e", "tpot", "start")
-_FINE = {"", "ok", "ok_short", "success", "succeeded", "completed", "none", "null", "nan", "200", "true", "0", "-100"}
+_FINE = {
+    "",
+    "ok",
+    "ok_short",
+    "success",
+    "succeeded",
+    "completed",
+    "none",
+    "null",
+    "nan",
+    "200",
+    "true",
+    "0",
+    "-100",
+}
 
 
 def parse_columns(text: str) -> dict[str, str]:
@@ -58,7 +82,9 @@ def parse_columns(text: str) -> dict[str, str]:
     return mapping
 
 
-def read(source: Source, columns: Mapping[str, str] | None = None, where: Mapping[str, str] | None = None) -> Requests:
+def read(
+    source: Source, columns: Mapping[str, str] | None = None, where: Mapping[str, str] | None = None
+) -> Requests:
     """Read the requests of a CSV.
 
     Parameters
@@ -85,6 +111,7 @@ def read(source: Source, columns: Mapping[str, str] | None = None, where: Mappin
     places = _places(source, first, header, columns or {})
     wanted = _filters(source, first, header, where or {})
     runs: dict[str, int] = {}
+    seen: dict[int, set[str]] = {i: set() for i, name in enumerate(header) if name.lower() in _ENDPOINT}
     rows = []
     try:
         for cells in reader:
@@ -96,11 +123,22 @@ def read(source: Source, columns: Mapping[str, str] | None = None, where: Mappin
                 raise source.fail(line, what, "quote cells that hold commas")
             if all(cells[i].strip() == value for i, value in wanted.items()):
                 rows.append(_row(source, line, cells, places, runs))
+                for i, values in seen.items():
+                    values.add(cells[i].strip())
     except csv.Error as error:
-        raise source.fail(first + reader.line_num - 1, f"not readable as CSV ({error})", "correct it") from error
+        raise source.fail(
+            first + reader.line_num - 1, f"not readable as CSV ({error})", "correct it"
+        ) from error
     if not rows:
-        raise source.fail(first, "no rows" + (" that match --where" if where else ""), "name a file with requests")
-    return collect(rows, source=source.name, tool="CSV")
+        raise source.fail(
+            first, "no rows" + (" that match --where" if where else ""), "name a file with requests"
+        )
+    for i, values in seen.items():
+        if len(values) > 1:
+            what = f"rows of {len(values)} different {header[i]}s ({listed(sorted(values), 4)})"
+            raise source.fail(first, what, f"a profile is of one: --where {header[i]}={sorted(values)[0]}")
+    models = [v for i, values in seen.items() if header[i].lower() == "model" for v in values]
+    return collect(rows, source=source.name, tool="CSV", model=models[0] if models else "")
 
 
 Places = dict[str, tuple[int, float]]
@@ -148,7 +186,9 @@ def _places(source: Source, line: int, header: list[str], columns: Mapping[str, 
 def _filters(source: Source, line: int, header: list[str], where: Mapping[str, str]) -> dict[int, str]:
     for name in where:
         if name not in header:
-            raise source.fail(line, f"no column {name!r} for --where", f"the columns are {', '.join(header)[:200]}")
+            raise source.fail(
+                line, f"no column {name!r} for --where", f"the columns are {', '.join(header)[:200]}"
+            )
     return {header.index(name): value for name, value in where.items()}
 
 
@@ -173,9 +213,13 @@ def _row(source: Source, line: int, cells: list[str], places: Places, runs: dict
     ttft, tokens, tpot = number("ttft"), _count(number("output")), number("tpot")
     e2e = number("e2e", ttft + tpot * max(tokens - 1, 0))
     if not ttft > 0.0:
-        raise source.fail(line, "an answered request without a TTFT", "stream the answers, or mark the row failed")
+        raise source.fail(
+            line, "an answered request without a TTFT", "stream the answers, or mark the row failed"
+        )
     if not e2e >= ttft:
-        raise source.fail(line, f"E2E {e2e:g} s is not at least the TTFT {ttft:g} s", "check the columns' units")
+        raise source.fail(
+            line, f"E2E {e2e:g} s is not at least the TTFT {ttft:g} s", "check the columns' units"
+        )
     return Row(ttft, e2e, e2e - ttft, inputs, tokens, "", start, run)
 
 
@@ -185,7 +229,9 @@ def _number(source: Source, line: int, name: str, cell: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value) or value < 0.0:
-        raise source.fail(line, f"{name} is {cell[:40]!r}, not a number of at least 0", "correct or remove the row")
+        raise source.fail(
+            line, f"{name} is {cell[:40]!r}, not a number of at least 0", "correct or remove the row"
+        )
     return value
 
 
@@ -198,5 +244,3 @@ def _error(status: str, error: str) -> str:
     if plain_status in _FINE and (plain_error in _FINE or plain_status in ("ok", "ok_short")):
         return ""
     return error_name(error or status, f"{status} {error}")
-
-
