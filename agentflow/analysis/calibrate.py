@@ -308,7 +308,7 @@ def _notes(requests: Requests, parts: _Parts, failed: Mapping[str, int]) -> tupl
     if failed.get("rate_limit"):
         share = failed["rate_limit"] / len(requests)
         notes.append(
-            f"{share:.0%} rate-limited at this test's pace: a slower client meets fewer, set errors.rate_limit"
+            f"{share:.0%} rate-limited at this test's pace: for a slower client, lower errors.rate_limit"
         )
     if failed.get("client"):
         notes.append(f"{failed['client']} requests failed by the load test's own fault and are left out")
@@ -318,7 +318,7 @@ def _notes(requests: Requests, parts: _Parts, failed: Mapping[str, int]) -> tupl
 def _names(name: str | None, model: str, source: str) -> tuple[str, str, str]:
     if name:
         provider, _, rest = name.partition("/")
-        return name, provider, model or rest or provider
+        return name, provider, rest or model or provider
     stem = PurePath(model or PurePath(source).stem).name
     slug = re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-.") or "endpoint"
     return f"calibrated/{slug}", "calibrated", model or slug

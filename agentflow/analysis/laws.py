@@ -88,7 +88,7 @@ def log_density(law: Distribution, x: ArrayLike) -> Floats:
         case Mixture(weights=weights, parts=parts):
             total = sum(weights)
             logs = [math.log(w / total) + log_density(p, values) for w, p in zip(weights, parts, strict=True)]
-            return np.logaddexp.reduce(np.array(logs), axis=0)
+            return np.asarray(np.logaddexp.reduce(np.array(logs), axis=0))
     raise TypeError(f"a {law.family} law has no density")
 
 

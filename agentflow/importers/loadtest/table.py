@@ -1,6 +1,6 @@
 """A plain CSV with a request a row; columns are found by usual names or mapped by hand.
 
-A unit may stand in the column's name (``ttft_ms``) or in the mapping (``ttft=first_byte:ms``); seconds otherwise.
+A unit may stand in the column's name (``ttft_ms``) or in the mapping (``ttft=first_byte:ms``); else seconds.
 Lines that begin with ``#`` at the top are comments.
 """
 

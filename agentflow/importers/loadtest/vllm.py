@@ -1,7 +1,7 @@
 """vLLM ``bench serve --save-result --save-detailed``: one JSON object of parallel lists.
 
-Its ``itls`` are the gaps between chunks, which hold several tokens each, so their sum is of use and their mean
-is not: decoding takes latency - ttft, over n - 1 tokens.
+Its ``itls`` are the gaps between chunks, which hold several tokens each, so their sum is of use and their
+mean is not: decoding takes latency - ttft, over n - 1 tokens.
 """
 
 from __future__ import annotations
