@@ -85,7 +85,7 @@ def calibrate(
         qq=MappingProxyType(qq),
         answered=int(requests.answered.sum()),
         failed=MappingProxyType(dict(failed)),
-        notes=_notes(requests, parts, failed),
+        notes=_notes(requests, parts, failed, day),
     )
 
 
@@ -103,9 +103,7 @@ def calibrate_summary(
     for label, points in (("TTFT", summary.ttft), ("speed", summary.decode_rate)):
         values = [x for _, x in points]
         if len(values) < 2 or min(values) <= 0.0 or values != sorted(values):
-            raise CalibrationError(
-                f"{summary.source}:1: the percentiles of {label} do not ascend; export them again"
-            )
+            raise CalibrationError(f"{summary.source}:1: the percentiles of {label} do not ascend; export them again")
         laws.append(_rounded(Quantiles(points=points)))
     tokens = 0 if math.isnan(summary.input_tokens) else round(summary.input_tokens)
     measured = Measured(ttft=laws[0], ttft_input_tokens=tokens, decode_rate=laws[1])
@@ -130,14 +128,10 @@ def calibrate_summary(
         evidence=(evidence,),
     )
     fits = [Fit(law, f"{len(summary.ttft)} quantiles", summary.n) for law in laws]
-    notes = [
-        "a summary has no requests: no choice of family, no stalls, no QQ plot; better give the requests"
-    ]
+    notes = ["a summary has no requests: no choice of family, no stalls, no QQ plot; better give the requests"]
     if share > 0.0:
         notes.append(f"{share:.1%} of the requests failed, of unknown kind: taken as server_error")
-    return Calibration(
-        backend, fits[0], fits[1], _summary_rows(summary, measured), {}, summary.n, {}, tuple(notes)
-    )
+    return Calibration(backend, fits[0], fits[1], _summary_rows(summary, measured), {}, summary.n, {}, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -161,9 +155,7 @@ def _check(requests: Requests) -> None:
         failed = Counter(e for e in requests.error if e)
         why = f" ({', '.join(f'{n} {e}' for e, n in failed.most_common())})" if failed else ""
         way_out = f"measure at least {LEAST}, better {ENOUGH}"
-        raise CalibrationError(
-            f"{where}:1: {answered} of {len(requests)} requests were answered{why}; {way_out}"
-        )
+        raise CalibrationError(f"{where}:1: {answered} of {len(requests)} requests were answered{why}; {way_out}")
     if int(np.isfinite(requests.decode_rate).sum()) < LEAST:
         what = "no speed can be told: the answers have one token, or came all at once"
         raise CalibrationError(f"{where}:1: {what}; measure streamed answers of 16 tokens or more")
@@ -233,9 +225,7 @@ def _backend(
     families = f"ttft {parts.ttft.family}, decode_rate {parts.rate.family}, by held-out likelihood"
     note = "; ".join(few) if few else families
     evidence = [
-        Evidence(
-            figures=tuple(figures), source=source, date=day, n=len(parts.answered), kind="measured", note=note
-        )
+        Evidence(figures=tuple(figures), source=source, date=day, n=len(parts.answered), kind="measured", note=note)
     ]
     if errors:
         evidence.append(Evidence(figures=("errors",), source=source, date=day, n=tried, kind="measured"))
@@ -287,16 +277,14 @@ def _summary_rows(summary: RequestSummary, measured: Measured) -> tuple[Quantile
     return tuple(rows)
 
 
-def _notes(requests: Requests, parts: _Parts, failed: Mapping[str, int]) -> tuple[str, ...]:
+def _notes(requests: Requests, parts: _Parts, failed: Mapping[str, int], day: datetime.date | None) -> tuple[str, ...]:
     n, notes = len(parts.answered), list(requests.notes)
     told = [p for p in (0.5, 0.9, 0.95, 0.99) if n >= runs_needed(p)]
     lacking = [f"p{100 * p:g} needs {runs_needed(p)}" for p in (0.5, 0.9, 0.95, 0.99) if p not in told]
     can = "support " + (", ".join(f"p{100 * p:g}" for p in told) or "no quantile with an interval")
     notes.append(f"{n} answered requests {can}" + (f"; {', '.join(lacking)}" if lacking else ""))
     if n < ENOUGH:
-        notes.append(
-            f"fewer than {ENOUGH}: only medians are measured. {parts.ttft.note}; beyond p90 is a guess"
-        )
+        notes.append(f"fewer than {ENOUGH}: only medians are measured. {parts.ttft.note}; beyond p90 is a guess")
     if parts.stalls.excess is not None:
         count = int((~parts.stalls.body).sum())
         notes.append(f"{count} of {n} requests stalled; they are the profile's stall, not its TTFT")
@@ -307,9 +295,9 @@ def _notes(requests: Requests, parts: _Parts, failed: Mapping[str, int]) -> tupl
         notes.append(f"variation between runs: {few}; taken as 0")
     if failed.get("rate_limit"):
         share = failed["rate_limit"] / len(requests)
-        notes.append(
-            f"{share:.0%} rate-limited at this test's pace: for a slower client, lower errors.rate_limit"
-        )
+        notes.append(f"{share:.0%} rate-limited at this test's pace: for a slower client, lower errors.rate_limit")
+    if day is None:
+        notes.append("no date is known: give --as-of, trends and readers need it")
     if failed.get("client"):
         notes.append(f"{failed['client']} requests failed by the load test's own fault and are left out")
     return tuple(notes)

@@ -74,9 +74,7 @@ class Calibration:
             "backend": self.backend.model_dump(mode="json", exclude_none=True),
             "answered": self.answered,
             "failed": dict(self.failed),
-            "families": {
-                name: _fit_dict(f) for name, f in (("ttft", self.ttft), ("decode_rate", self.decode_rate))
-            },
+            "families": {name: _fit_dict(f) for name, f in (("ttft", self.ttft), ("decode_rate", self.decode_rate))},
             "quantiles": [
                 {
                     "quantity": row.quantity,

@@ -160,17 +160,13 @@ def project(
         If the backend has no `as_of`, a price trend meets no price, or nothing is left of a figure.
     """
     if backend.as_of is None:
-        raise UsageError(
-            f"{backend.name} has no as_of date for a trend to start from; add as_of to its profile"
-        )
+        raise UsageError(f"{backend.name} has no as_of date for a trend to start from; add as_of to its profile")
     years = (to - backend.as_of).days / DAYS_PER_YEAR
     changes: dict[str, object] = {"as_of": to}
     evidence = list(backend.evidence)
     if price is not None:
         if backend.price is None:
-            raise UsageError(
-                f"{backend.name} has no price for {price.text!r} to act on; add price to its profile"
-            )
+            raise UsageError(f"{backend.name} has no price for {price.text!r} to act on; add price to its profile")
         factor = _factor(price, years)
         changes["price"] = _price(backend.price, factor)
         evidence.append(_assumed("price", price, factor, backend.as_of, to))
@@ -218,9 +214,7 @@ def scaled(law: Distribution, factor: float) -> Distribution:
 def _factor(trend: Trend, years: float) -> float:
     exponent = years * math.log(trend.yearly)
     if abs(exponent) > math.log(MOST):
-        raise UsageError(
-            f"{trend.text!r} over {years:.1f} years is a factor beyond {MOST:g}; take a nearer date"
-        )
+        raise UsageError(f"{trend.text!r} over {years:.1f} years is a factor beyond {MOST:g}; take a nearer date")
     return trend.over(years)
 
 
@@ -232,6 +226,4 @@ def _price(price: Price, factor: float) -> Price:
 def _assumed(figure: str, trend: Trend, factor: float, start: datetime.date, to: datetime.date) -> Evidence:
     figures = ("price",) if figure == "price" else ("ttft", "decode_rate", "prefill_rate")
     note = f"{figure} trend {trend.text} from {start} to {to}: times {factor:.4g}"
-    return Evidence(
-        figures=figures, source=f"{figure} trend {trend.text}", date=to, kind="assumed", note=note
-    )
+    return Evidence(figures=figures, source=f"{figure} trend {trend.text}", date=to, kind="assumed", note=note)

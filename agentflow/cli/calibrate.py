@@ -87,9 +87,7 @@ def calibrate_command(
     if plot is not None:
         _save_plot(result, plot)
     if as_json:
-        console.print(
-            json.dumps(result.as_dict(), allow_nan=False), markup=False, highlight=False, soft_wrap=True
-        )
+        console.print(json.dumps(result.as_dict(), allow_nan=False), markup=False, highlight=False, soft_wrap=True)
         return result
     console.print(calibration_report(result))
     if output is None:

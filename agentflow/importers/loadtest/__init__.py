@@ -68,9 +68,7 @@ def read_requests(
         "aiperf-summary": aiperf.matches_summary,
     }
     if not expected[kind](data):
-        raise source.fail(
-            1, f"this is not a result file of {kind}", f"leave out --format, or use one of {FORMATS}"
-        )
+        raise source.fail(1, f"this is not a result file of {kind}", f"leave out --format, or use one of {FORMATS}")
     match kind:
         case "llmperf":
             return llmperf.read(source, data)
@@ -99,9 +97,7 @@ def detect(source: Source) -> str:
         return "aiperf"
     data = parse_json(source)
     if llmperf.is_summary(data):
-        raise source.fail(
-            1, "this is llmperf's summary", "give the file that ends in _individual_responses.json"
-        )
+        raise source.fail(1, "this is llmperf's summary", "give the file that ends in _individual_responses.json")
     for name, matches in (
         ("llmperf", llmperf.matches),
         ("guidellm", guidellm.matches),

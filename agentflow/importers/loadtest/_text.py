@@ -13,6 +13,7 @@ from typing import Any
 from agentflow.errors import CalibrationError
 
 MAX_BYTES = 512 * 1024 * 1024
+MOST = 1e12  # no time, count or time stamp in seconds is larger
 
 Step = str | int
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -140,6 +141,8 @@ class Record:
     def _check(self, name: str, found: object, least: float) -> float:
         if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
             raise self.fail(name, f"{name} is {_short(found)}, not a number", "correct or remove the record")
+        if abs(found) > MOST:
+            raise self.fail(name, f"{name} is {found:g}, beyond any measurement", "correct or remove the record")
         if found < least:
             raise self.fail(name, f"{name} is {found:g}, below {least:g}", "correct or remove the record")
         return float(found)

@@ -7,6 +7,7 @@ Lines that begin with ``#`` at the top are comments.
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import math
 import re
@@ -16,7 +17,7 @@ from agentflow.errors import UsageError, did_you_mean, listed
 
 from agentflow.analysis.requests import Requests
 from agentflow.importers.loadtest._rows import Row, collect
-from agentflow.importers.loadtest._text import Source, error_name
+from agentflow.importers.loadtest._text import MOST, Source, error_name
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "ttft": ("ttft", "time_to_first_token", "first_token", "first_token_time"),
@@ -35,6 +36,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "status": ("status", "status_code", "http_status"),
     "error": ("error", "error_code", "error_message", "error_msg"),
     "start": ("start", "start_time", "request_start_time", "timestamp"),
+    "date": ("date", "day"),
     "run": ("run", "run_id", "session", "session_id"),
 }
 """What a column can be, and the names under which it is found (a unit's suffix aside)."""
@@ -82,9 +84,7 @@ def parse_columns(text: str) -> dict[str, str]:
     return mapping
 
 
-def read(
-    source: Source, columns: Mapping[str, str] | None = None, where: Mapping[str, str] | None = None
-) -> Requests:
+def read(source: Source, columns: Mapping[str, str] | None = None, where: Mapping[str, str] | None = None) -> Requests:
     """Read the requests of a CSV.
 
     Parameters
@@ -112,7 +112,7 @@ def read(
     wanted = _filters(source, first, header, where or {})
     runs: dict[str, int] = {}
     seen: dict[int, set[str]] = {i: set() for i, name in enumerate(header) if name.lower() in _ENDPOINT}
-    rows = []
+    rows, days = [], set()
     try:
         for cells in reader:
             line = first + reader.line_num - 1
@@ -123,22 +123,20 @@ def read(
                 raise source.fail(line, what, "quote cells that hold commas")
             if all(cells[i].strip() == value for i, value in wanted.items()):
                 rows.append(_row(source, line, cells, places, runs))
+                days.update(_day(cells, places))
                 for i, values in seen.items():
                     values.add(cells[i].strip())
     except csv.Error as error:
-        raise source.fail(
-            first + reader.line_num - 1, f"not readable as CSV ({error})", "correct it"
-        ) from error
+        raise source.fail(first + reader.line_num - 1, f"not readable as CSV ({error})", "correct it") from error
     if not rows:
-        raise source.fail(
-            first, "no rows" + (" that match --where" if where else ""), "name a file with requests"
-        )
+        raise source.fail(first, "no rows" + (" that match --where" if where else ""), "name a file with requests")
     for i, values in seen.items():
         if len(values) > 1:
             what = f"rows of {len(values)} different {header[i]}s ({listed(sorted(values), 4)})"
             raise source.fail(first, what, f"a profile is of one: --where {header[i]}={sorted(values)[0]}")
     models = [v for i, values in seen.items() if header[i].lower() == "model" for v in values]
-    return collect(rows, source=source.name, tool="CSV", model=models[0] if models else "")
+    model = models[0] if models else ""
+    return collect(rows, source=source.name, tool="CSV", model=model, date=max(days, default=""))
 
 
 Places = dict[str, tuple[int, float]]
@@ -186,9 +184,7 @@ def _places(source: Source, line: int, header: list[str], columns: Mapping[str, 
 def _filters(source: Source, line: int, header: list[str], where: Mapping[str, str]) -> dict[int, str]:
     for name in where:
         if name not in header:
-            raise source.fail(
-                line, f"no column {name!r} for --where", f"the columns are {', '.join(header)[:200]}"
-            )
+            raise source.fail(line, f"no column {name!r} for --where", f"the columns are {', '.join(header)[:200]}")
     return {header.index(name): value for name, value in where.items()}
 
 
@@ -206,21 +202,35 @@ def _row(source: Source, line: int, cells: list[str], places: Places, runs: dict
         return cells[places[name][0]].strip() if name in places else ""
 
     run = runs.setdefault(word("run"), len(runs))
-    start, inputs = number("start"), _count(number("input"))
+    start = _moment(word("start"), places["start"][1]) if "start" in places else math.nan
+    inputs = _count(number("input"))
     error = _error(word("status"), word("error"))
     if error:
         return Row(input_tokens=inputs, error=error, start=start, run=run)
     ttft, tokens, tpot = number("ttft"), _count(number("output")), number("tpot")
     e2e = number("e2e", ttft + tpot * max(tokens - 1, 0))
     if not ttft > 0.0:
-        raise source.fail(
-            line, "an answered request without a TTFT", "stream the answers, or mark the row failed"
-        )
+        raise source.fail(line, "an answered request without a TTFT", "stream the answers, or mark the row failed")
     if not e2e >= ttft:
-        raise source.fail(
-            line, f"E2E {e2e:g} s is not at least the TTFT {ttft:g} s", "check the columns' units"
-        )
+        raise source.fail(line, f"E2E {e2e:g} s is not at least the TTFT {ttft:g} s", "check the columns' units")
     return Row(ttft, e2e, e2e - ttft, inputs, tokens, "", start, run)
+
+
+def _day(cells: list[str], places: Places) -> list[str]:
+    text = cells[places["date"][0]].strip()[:10] if "date" in places else ""
+    return [text] if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else []
+
+
+def _moment(cell: str, scale: float) -> float:
+    # Only ever compared with its like: what is neither a number nor a date is unknown, not an error.
+    try:
+        return float(cell) * scale
+    except ValueError:
+        pass
+    try:
+        return datetime.datetime.fromisoformat(cell).timestamp()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _number(source: Source, line: int, name: str, cell: str) -> float:
@@ -228,10 +238,8 @@ def _number(source: Source, line: int, name: str, cell: str) -> float:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or value < 0.0:
-        raise source.fail(
-            line, f"{name} is {cell[:40]!r}, not a number of at least 0", "correct or remove the row"
-        )
+    if not 0.0 <= value <= MOST:
+        raise source.fail(line, f"{name} is {cell[:40]!r}, not a number of at least 0", "correct or remove the row")
     return value
 
 

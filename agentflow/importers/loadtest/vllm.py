@@ -72,9 +72,7 @@ def _row(source: Source, entry: dict[str, Any], index: int) -> Row:
     gaps = entry["itls"] if isinstance(entry["itls"], list) else []
     e2e = record.number("latencies", default=ttft + _total(record, gaps))
     if e2e < ttft:
-        raise record.fail(
-            "latencies", f"latency {e2e:g} s is less than TTFT {ttft:g} s", "remove the request"
-        )
+        raise record.fail("latencies", f"latency {e2e:g} s is less than TTFT {ttft:g} s", "remove the request")
     if tokens == 0 or ttft == 0.0:  # older versions mark a failure only by its empty answer
         return Row(input_tokens=inputs, start=start, error="server_error")
     return Row(ttft, e2e, e2e - ttft, inputs, tokens, "", start)
