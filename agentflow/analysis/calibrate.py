@@ -38,6 +38,9 @@ Floats = NDArray[np.float64]
 LEAST = 3
 """Fewest answered requests from which a profile is made at all."""
 
+PLAUSIBLE_SECONDS = (1e-6, 1e6)
+PLAUSIBLE_RATES = (1e-4, 1e8)
+
 PROBABILITIES = (0.05, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 
 
@@ -97,12 +100,12 @@ def calibrate_summary(
     Raises
     ------
     CalibrationError
-        If the summary's percentiles are not ascending and positive.
+        If the summary's percentiles do not ascend, or are no measurement.
     """
     laws = []
-    for label, points in (("TTFT", summary.ttft), ("speed", summary.decode_rate)):
+    for label, points in (("TTFT", summary.ttft), ("speed", summary.decode_rate), ("E2E", summary.e2e)):
         values = [x for _, x in points]
-        if len(values) < 2 or min(values) <= 0.0 or values != sorted(values):
+        if len(values) < 2 or not 1e-6 <= min(values) <= max(values) <= 1e8 or values != sorted(values):
             raise CalibrationError(f"{summary.source}:1: the percentiles of {label} do not ascend; export them again")
         laws.append(_rounded(Quantiles(points=points)))
     tokens = 0 if math.isnan(summary.input_tokens) else round(summary.input_tokens)
@@ -127,7 +130,7 @@ def calibrate_summary(
         errors={"server_error": ErrorSpec(probability=share)} if share > 0.0 else {},
         evidence=(evidence,),
     )
-    fits = [Fit(law, f"{len(summary.ttft)} quantiles", summary.n) for law in laws]
+    fits = [Fit(law, f"{len(summary.ttft)} quantiles", summary.n) for law in laws[:2]]
     notes = ["a summary has no requests: no choice of family, no stalls, no QQ plot; better give the requests"]
     if share > 0.0:
         notes.append(f"{share:.1%} of the requests failed, of unknown kind: taken as server_error")
@@ -156,7 +159,16 @@ def _check(requests: Requests) -> None:
         why = f" ({', '.join(f'{n} {e}' for e, n in failed.most_common())})" if failed else ""
         way_out = f"measure at least {LEAST}, better {ENOUGH}"
         raise CalibrationError(f"{where}:1: {answered} of {len(requests)} requests were answered{why}; {way_out}")
-    if int(np.isfinite(requests.decode_rate).sum()) < LEAST:
+    speed = requests.decode_rate
+    for what, values, (low, high) in (
+        ("TTFT of {:g} s", requests.ttft[requests.answered], PLAUSIBLE_SECONDS),
+        ("speed of {:g} tokens/s", speed[np.isfinite(speed)], PLAUSIBLE_RATES),
+    ):
+        odd = values[(values < low) | (values > high)]
+        if len(odd):
+            told = what.format(float(odd[0]))
+            raise CalibrationError(f"{where}:1: a {told} is no measurement; check the units or remove the request")
+    if int(np.isfinite(speed).sum()) < LEAST:
         what = "no speed can be told: the answers have one token, or came all at once"
         raise CalibrationError(f"{where}:1: {what}; measure streamed answers of 16 tokens or more")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,10 +138,10 @@ class Record:
         return default
 
     def _check(self, name: str, found: object, least: float) -> float:
-        if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        if isinstance(found, bool) or not isinstance(found, int | float) or found != found:
             raise self.fail(name, f"{name} is {_short(found)}, not a number", "correct or remove the record")
         if abs(found) > MOST:
-            raise self.fail(name, f"{name} is {found:g}, beyond any measurement", "correct or remove the record")
+            raise self.fail(name, f"{name} is {_short(found)}, beyond any measurement", "correct or remove it")
         if found < least:
             raise self.fail(name, f"{name} is {found:g}, below {least:g}", "correct or remove the record")
         return float(found)
@@ -184,7 +183,7 @@ def error_name(code: object, message: str = "") -> str:
 
 
 def _status(code: object, text: str) -> int | None:
-    if isinstance(code, int | float) and not isinstance(code, bool) and math.isfinite(code):
+    if isinstance(code, int | float) and not isinstance(code, bool) and abs(code) < 1e6:
         return int(code)
     if isinstance(code, str) and re.fullmatch(r"-?\d{1,6}(\.0*)?", code.strip()):
         return int(float(code))

@@ -54,7 +54,9 @@ def read(source: Source) -> Requests:
 
 def _row(source: Source, line: int, data: dict[str, Any], metadata: dict[str, Any]) -> Row:
     stamp = metadata.get("request_start_ns")
-    start = float(stamp) / 1e9 if isinstance(stamp, int) and not isinstance(stamp, bool) else _NAN
+    start = _NAN
+    if isinstance(stamp, int) and not isinstance(stamp, bool) and 0 <= stamp < 10**20:
+        start = stamp / 1e9
     error = data.get("error")
     if error or metadata.get("was_cancelled"):
         detail = error if isinstance(error, dict) else {"message": str(error or "cancelled")}
@@ -81,7 +83,7 @@ def _flatten(metrics: dict[str, Any]) -> dict[str, Any]:
     for name, entry in metrics.items():
         if isinstance(entry, dict) and "value" in entry:
             value, scale = entry["value"], _SECONDS.get(str(entry.get("unit")), 1.0)
-            plain = isinstance(value, int | float) and not isinstance(value, bool)
+            plain = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18
             flat[name] = value * scale if plain else value
     return flat
 

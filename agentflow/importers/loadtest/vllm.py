@@ -11,7 +11,7 @@ from typing import Any
 
 from agentflow.analysis.requests import Requests
 from agentflow.importers.loadtest._rows import Row, collect
-from agentflow.importers.loadtest._text import Record, Source, error_name
+from agentflow.importers.loadtest._text import MOST, Record, Source, error_name
 
 
 def matches(data: Any) -> bool:
@@ -79,6 +79,6 @@ def _row(source: Source, entry: dict[str, Any], index: int) -> Row:
 
 
 def _total(record: Record, gaps: list[Any]) -> float:
-    if any(isinstance(g, bool) or not isinstance(g, int | float) or g < 0.0 for g in gaps):
+    if any(isinstance(g, bool) or not isinstance(g, int | float) or not 0.0 <= g <= MOST for g in gaps):
         raise record.fail("itls", "itls holds something that is not a duration", "remove the request")
     return float(sum(gaps))
