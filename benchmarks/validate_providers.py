@@ -79,10 +79,10 @@ over its splits. *Half-sample* takes the fitted half's own quantiles as the pred
 what sampling alone costs, since the p95 of some 37 requests is between their second and third largest.
 Targets: p50 within 3 %, p95 within 8 %."""
 
-PER_ENDPOINT = """By endpoint, the median over all splits. Where the half-sample fails too, the endpoint changed while it
-was measured (cold starts, queues that built up) or its tail is a handful of requests: no law learnt from
-one half can know the other. Replicate's E2E spreads over a factor of five in several modes: the median
-of 37 such requests is itself uncertain by some 8 %."""
+PER_ENDPOINT = """By endpoint, the median over all splits. Where the half-sample fails too, the endpoint
+changed while it was measured (cold starts, queues that built up) or its tail is a handful of requests:
+no law learnt from one half can know the other. Replicate's E2E spreads over a factor of five in several
+modes: the median of 37 such requests is itself uncertain by some 8 %."""
 
 TRUTH = """### Against a known law
 
