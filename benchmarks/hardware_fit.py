@@ -165,7 +165,7 @@ def predict_tpot(c: dict[str, Any], t: Table) -> tuple[Any, Any]:
     step = step_time(t.decode, space).total * (1 + t.draft * 1.5 / t.layers)
     own = step / np.where(t.draft > 0, c["tokens_per_step"], 1.0)
     work = prefill_work(t.prefill, space, mixed=True)
-    return own + c["interference"] * t.rank * work / t.output, (step, own)
+    return own + c["interference"] * np.maximum(t.rank - 1, 0.0) * work / t.output, (step, own)
 
 
 def predict_ttft(c: dict[str, Any], t: Table, parts: tuple[Any, Any]) -> Any:

@@ -6,7 +6,7 @@ Everything here is arithmetic on public facts; how much slower reality is belong
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentflow.errors import UsageError
 from agentflow.hardware.architecture import attended, parameters, state_bytes
@@ -125,14 +125,23 @@ def decode_demand(deployment: Deployment, batch: float, context: float, verified
     verified : float
         1, or with speculative decoding 1 + draft tokens.
     """
-    rank = batch / deployment.attention_data_parallel
-    return _demand(deployment, rank, batch, rank * verified, batch * verified, context, prompt=0.0)
+    # Stages work on different sequences at the same time: what passes through all of them is a micro-batch.
+    micro = max(batch / deployment.pipeline_parallel, min(batch, 1.0))
+    rank = micro / deployment.attention_data_parallel
+    return _demand(deployment, rank, micro, rank * verified, micro * verified, context, prompt=0.0)
 
 
 def prefill_demand(deployment: Deployment, tokens: float, cached: float = 0.0, batch: float = 1.0) -> Demand:
     """Prefill of `batch` prompts of `tokens` tokens, of which the first `cached` are in the cache."""
     new = max(tokens - cached, 1.0)
-    return _demand(deployment, batch, batch, new * batch, new * batch, (tokens + cached) / 2, prompt=new)
+    whole = _demand(deployment, batch, batch, new * batch, new * batch, (tokens + cached) / 2, prompt=new)
+    stages, chunks = deployment.pipeline_parallel, max(new * batch / deployment.chunk_tokens, 1.0)
+    if stages == 1:
+        return whole
+    # Chunks follow one another through the stages, which work on them at the same time.
+    share = (chunks + stages - 1) / (chunks * stages)
+    parallel = ("dense_math", "expert_math", "attention_math", "kv_read", "reduce")
+    return replace(whole, **{name: getattr(whole, name) * share for name in parallel})
 
 
 def _demand(

@@ -177,7 +177,7 @@ def interference(deployment: Deployment, running: float, input_tokens: float, ou
     c = constants(deployment)
     rank = running / deployment.attention_data_parallel
     work = prefill_work(prefill_demand(deployment, input_tokens), c, mixed=True)
-    return float(c.interference * rank * work / output_tokens)
+    return float(c.interference * max(rank - 1, 0.0) * work / output_tokens)
 
 
 def first_token(
