@@ -51,22 +51,22 @@ def _load(kind: type[_Document], name: str) -> _Document:
 
 
 def load_chip(name: str) -> Chip:
-    """A chip by catalogue name or path."""
+    """Load a chip by catalogue name or path."""
     return _load(Chip, name)
 
 
 def load_model(name: str) -> Model:
-    """A language model's architecture by catalogue name or path."""
+    """Load a language model's architecture by catalogue name or path."""
     return _load(Model, name)
 
 
 def load_engine(name: str) -> Engine:
-    """A serving engine's constants by catalogue name or path; ``roofline`` is the bound itself."""
+    """Load a serving engine's constants by catalogue name or path; ``roofline`` is the bound itself."""
     return Engine(name="roofline") if name == "roofline" else _load(Engine, name)
 
 
 def load_deployment(name: str) -> Deployment:
-    """A deployment by catalogue name or path, with its chip, model and engine in place of their names."""
+    """Load a deployment by catalogue name or path, its chip, model and engine too."""
     return resolve(_load(Deployment, name))
 
 

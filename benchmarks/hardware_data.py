@@ -1,9 +1,9 @@
 """Read the measured rows (they are not part of the repository) as deployments and loads.
 
-Two sets, described in the data folder's README: Splitwise (Llama-2-70B on A100 and H100) and InferenceX (serving
-engines on H100 to GB200). What the InferenceX rows encode in an odd way is normalised here, openly: chips where
-tensor and expert parallelism were multiplied, recipes with speculative decoding that no column marks, the release of the
-engine, and rows that no aggregated deployment can explain.
+Two sets, described in the data folder's README: Splitwise (Llama-2-70B on A100 and H100) and InferenceX
+(serving engines on H100 to GB200). What the InferenceX rows encode in an odd way is normalised here, openly:
+chips where tensor and expert parallelism were multiplied, recipes with speculative decoding that no column
+marks, the release of the engine, and rows that no aggregated deployment can explain.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class Kernel:
 def data_folder() -> Path | None:
     """Where the measurements are, or None."""
     named = os.environ.get("AGENTFLOW_DATA")
-    candidates = [Path(named)] if named else [up / "shared" / "data" for up in Path(__file__).resolve().parents]
+    candidates = (
+        [Path(named)] if named else [up / "shared" / "data" for up in Path(__file__).resolve().parents]
+    )
     return next((path for path in candidates if (path / "hardware").is_dir()), None)
 
 
@@ -96,7 +98,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def splitwise(folder: Path) -> list[Kernel]:
-    """Splitwise cells, medians of repeats; synthetic power-capped rows and the anomalous TP2 batch-64 rows are left out."""
+    """Splitwise cells, medians of repeats, without synthetic and anomalous (TP2, batch 64) rows."""
     cells: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for row in _rows(folder / "hardware" / "splitwise_perf_model.csv"):
         chip = {"a100-80gb": "a100-80gb", "h100-80gb": "h100-sxm"}.get(row["hardware"])
@@ -117,7 +119,7 @@ def _number(text: str, default: float = 1.0) -> float:
 
 
 def engine_release(backend: str, version: str) -> str:
-    """The engine document that a version belongs to; rows without a version are from autumn 2025."""
+    """Name the engine document that a version belongs to; rows without a version are from autumn 2025."""
     if backend == "trtllm":
         return "tensorrt-llm-1.0" if version.startswith("1.0") else (
             "tensorrt-llm-1.1" if version.startswith("1.1") or not version else "tensorrt-llm")  # fmt: skip
@@ -129,7 +131,8 @@ def engine_release(backend: str, version: str) -> str:
 def _speculative(model: str, row: dict[str, str], chips: float, source: str) -> bool:
     """Recipes that draft tokens, known by image, date and shape, as no column says so.
 
-    The rows of these recipes are twice as fast at small batch as the same configuration in a neighbouring release.
+    The rows of these recipes are twice as fast at small batch as the same configuration in a neighbouring
+    release.
     """
     version, system, expert = row["backend_version"], row["system"], _number(row["moe_ep_size"])
     if model == "qwen3.5-397b-a17b":
@@ -138,8 +141,15 @@ def _speculative(model: str, row: dict[str, str], chips: float, source: str) -> 
         return False
     if row["backend"] == "trtllm":
         dated = re.search(r"measured=(\d{4})", source)
-        return version == "1.2.0rc6.post3" or (version.startswith("1.1") and bool(dated and dated[1] >= "2026"))
-    sglang = row["backend"] == "sglang" and version == "0.5.9" and system == "b200_sxm" and row["precision"] == "fp8"
+        return version == "1.2.0rc6.post3" or (
+            version.startswith("1.1") and bool(dated and dated[1] >= "2026")
+        )
+    sglang = (
+        row["backend"] == "sglang"
+        and version == "0.5.9"
+        and system == "b200_sxm"
+        and row["precision"] == "fp8"
+    )
     return sglang and expert <= 1 and source.startswith("model=")
 
 
@@ -189,6 +199,9 @@ def _serving(row: dict[str, str], name: str) -> Serving:
     if model.attention.heads % (chips // data) and not why:
         why = "tensor parallelism does not divide the heads: a disaggregated system's chips in all"
     moe = model.experts is not None
+    disaggregated = why.endswith("in all")
+    if disaggregated:  # half of the chips decode, attention data-parallel and experts over all of them
+        chips = data = chips // 2
     deployment = Deployment(
         name="row",
         chip=load_chip(CHIPS[row["system"]]),
@@ -204,6 +217,7 @@ def _serving(row: dict[str, str], name: str) -> Serving:
         if _speculative(name, row, chips, source)
         else None,
         max_batch=100_000,
+        disaggregated=disaggregated,
     )
     engine = engine_release(row["backend"], row["backend_version"])
     fit = memory_fit(deployment, float(row["isl"]) + float(row["osl"]))

@@ -1,8 +1,8 @@
 """Fit the engines' efficiency constants on the measured rows.
 
-A constant is a product of a common value and of factors for the engine, its release, and the chip family, each
-pulled towards 1: what a release does not show is taken from its siblings, so that pairs never seen are still predicted.
-The residual is the relative error itself, less steep beyond 15 %.
+A constant is a product of a common value and of factors for the engine, its release, and the chip family,
+each pulled towards 1: what a release does not show is taken from its siblings, so that pairs never seen are
+still predicted. The residual is the relative error itself, less steep beyond 15 %.
 """
 
 from __future__ import annotations
@@ -53,13 +53,15 @@ FIRST: dict[str, tuple[float, float, dict[str, float]]] = {
 # TensorRT-LLM admits a request only when its whole answer has room; the others count on answers ending at
 # different times, and evict when they do not.
 RESERVED = {"tensorrt": 1.0, "sglang": 0.7, "vllm": 0.6}
-LIMIT = {"bandwidth": 0.92, "expert_bandwidth": 0.92, "kv_bandwidth": 0.92, "compute": 0.75, "expert_compute": 0.75,
-         "expert_compute_mixed": 0.75, "link": 0.92}  # fmt: skip  # what well-tuned kernels reach
+LIMIT = {
+    "bandwidth": 0.92, "expert_bandwidth": 0.92, "kv_bandwidth": 0.92, "link": 0.92,
+    "compute": 0.75, "expert_compute": 0.75, "expert_compute_mixed": 0.75,
+}  # fmt: skip  # what well-tuned kernels reach
 TYPICAL_EXPERT_COMPUTE = 0.25  # for decode steps while fitting, where reads take longer
 
 
 def family_of(row: Serving) -> str:
-    """The chip's family."""
+    """Name the chip's family."""
     return row.deployment.chip.family  # type: ignore[union-attr]
 
 
@@ -81,7 +83,7 @@ class Table:
     names: dict[str, list[str]]
 
     def take(self, keep: Any) -> Table:
-        """Some of the rows."""
+        """Keep some of the rows."""
 
         def cut(value: Any) -> Any:
             if isinstance(value, Demand):
@@ -99,7 +101,9 @@ def _stack(demands: Sequence[Demand]) -> Demand:
 def table(rows: Sequence[Serving], names: dict[str, list[str]] | None = None) -> Table:
     """Compute the demands of rows once."""
     running = np.array([_running(row) for row in rows])
-    draft = np.array([r.deployment.speculation.draft_tokens if r.deployment.speculation else 0.0 for r in rows])
+    draft = np.array(
+        [r.deployment.speculation.draft_tokens if r.deployment.speculation else 0.0 for r in rows]
+    )
     decode = [
         decode_demand(r.deployment, n, r.input_tokens + r.output_tokens / 2, 1.0 + k)
         for r, n, k in zip(rows, running, draft, strict=True)
@@ -114,7 +118,8 @@ def table(rows: Sequence[Serving], names: dict[str, list[str]] | None = None) ->
     ranks = np.array([r.deployment.attention_data_parallel for r in rows], float)
     wanted = np.array([r.concurrency for r in rows])
     return Table(
-        _stack(decode), _stack([prefill_demand(r.deployment, r.input_tokens) for r in rows]), running, running / ranks,
+        _stack(decode), _stack([prefill_demand(r.deployment, r.input_tokens) for r in rows]),
+        running, running / ranks,
         np.maximum(wanted - running, 0) / running, np.array([r.output_tokens for r in rows]),
         np.array([r.deployment.model.layers for r in rows], float),  # type: ignore[union-attr]
         draft, np.array([r.tpot for r in rows]), np.array([r.ttft for r in rows]), groups, names,
@@ -130,7 +135,9 @@ def _running(row: Serving) -> float:
 class Fit:
     """Constants as functions of a vector of logarithms."""
 
-    def __init__(self, spec: dict[str, tuple[float, float, dict[str, float]]], names: dict[str, list[str]]) -> None:
+    def __init__(
+        self, spec: dict[str, tuple[float, float, dict[str, float]]], names: dict[str, list[str]]
+    ) -> None:
         self.spec, self.names = spec, names
         self.at: dict[str, list[tuple[str, int]]] = {}
         start: list[float] = []
@@ -156,7 +163,13 @@ class Fit:
         return out
 
 
-DEFAULTS = {"mesh_latency": 0.0, "host_layer": 0.0, "host_layer_prefill": 0.0, "link_large": None, "large_message": 1e15}
+DEFAULTS = {
+    "mesh_latency": 0.0,
+    "host_layer": 0.0,
+    "host_layer_prefill": 0.0,
+    "link_large": None,
+    "large_message": 1e15,
+}
 
 
 def predict_tpot(c: dict[str, Any], t: Table) -> tuple[Any, Any]:
@@ -179,7 +192,9 @@ def predict_ttft(c: dict[str, Any], t: Table, parts: tuple[Any, Any]) -> Any:
     behind = np.maximum((-rest + np.sqrt(rest * rest + 4 * work * decoding)) / 2 - work, 0.0)
     clumped = (c["clumping"] * work + c["queue_cost"]) * np.maximum(t.rank - 1, 0.0)
     handling = c["request_overhead"] * np.where(t.draft > 0, c["speculation_prefill"], 1.0)
-    return handling + alone + c["prefill_steps"] * step + c["queueing"] * behind + clumped + t.beyond * decoding
+    return (
+        handling + alone + c["prefill_steps"] * step + c["queueing"] * behind + clumped + t.beyond * decoding
+    )
 
 
 def solve(fit: Fit, t: Table, predict: Any, measured: Any, start: Any = None, pull: float = 0.12) -> Any:
@@ -219,5 +234,7 @@ def fit_serving(t: Table, warm: Fitted | None = None) -> Fitted:
     decode_at = solve(decode, t, lambda c: predict_tpot(c, t)[0], t.tpot, warm.decode_at if warm else None)
     fixed = decode.values(decode_at, t.groups)
     parts = predict_tpot(fixed, t)
-    first_at = solve(first, t, lambda c: predict_ttft(fixed | c, t, parts), t.ttft, warm.first_at if warm else None)
+    first_at = solve(
+        first, t, lambda c: predict_ttft(fixed | c, t, parts), t.ttft, warm.first_at if warm else None
+    )
     return Fitted(decode, first, decode_at, first_at)

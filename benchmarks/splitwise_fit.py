@@ -1,4 +1,4 @@
-"""Fit the constants of the early vLLM that Splitwise measured: a slow Python host, and per-sequence sampling."""
+"""Fit the constants of the early vLLM that Splitwise measured: slow host, per-sequence sampling."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LARGE_MESSAGE = 24e6  # bytes; all-reduces of a longer prompt than about 1,500 t
 
 
 def deployment(kernel: Kernel, constants: dict[str, Constants] | None = None) -> Deployment:
-    """A cell as a deployment."""
+    """Give a cell as a deployment."""
     name = {"llama2-70b": "llama-2-70b", "bloom-176b": "bloom-176b"}[kernel.model]
     engine = Engine(name="vllm-0.2", families=constants or {})
     return Deployment(

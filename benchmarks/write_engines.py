@@ -1,6 +1,6 @@
-"""Fit the engines' constants on the measured rows and write ``backends/engines/*.yaml``. Run once per data release.
+"""Fit the engines' constants on the measured rows and write ``backends/engines/*.yaml``.
 
-    python -m benchmarks.write_engines
+python -m benchmarks.write_engines
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ TITLES = {
     "tensorrt-llm-1.1": "TensorRT-LLM 1.1 (2025).",
     "tensorrt-llm-1.0": "TensorRT-LLM 1.0.",
 }
-INFERENCEX = "InferenceX runs of 2025-10 to 2026-04 in ai-dynamo/aiconfigurator @095f58a, silicon_sample.csv (Apache-2.0)"
+INFERENCEX = (
+    "InferenceX, 2025-10 to 2026-04, ai-dynamo/aiconfigurator @095f58a silicon_sample.csv (Apache-2.0)"
+)
 SPLITWISE = "Splitwise, Mutinifni/splitwise-sim @8f99e7d, data/perf_model.csv (MIT)"
 
 
@@ -52,10 +54,13 @@ def engine_document(fitted: Fitted, name: str, rows: int) -> dict[str, Any]:
             "f": np.array([names["f"].index(family)]),
         }
         values = fitted.constants(groups)
-        families[family] = {k: _round(float(np.ravel(v)[0])) for k, v in values.items() if k != "tokens_per_step"}
+        families[family] = {
+            k: _round(float(np.ravel(v)[0])) for k, v in values.items() if k != "tokens_per_step"
+        }
         families[family]["reserved_output"] = RESERVED[name.split("-")[0]]
         if name == "vllm-0.11":
-            # Seven runs with 512 clients stream about 20,000 tokens/s whatever the chips: one API server process.
+            # Seven runs with 512 clients stream about 20,000 tokens/s whatever the chips: one API server
+            # process.
             families[family]["frontend_rate"] = 20_000
     families["hopper-low-latency"] = families["hopper"] | {
         "allreduce_latency": families["hopper"]["allreduce_latency"] / 10
@@ -72,9 +77,13 @@ def engine_document(fitted: Fitted, name: str, rows: int) -> dict[str, Any]:
                 "source": INFERENCEX,
                 "n": rows,
                 "kind": "fitted",
-                "note": "relative errors of TPOT and TTFT minimised over all engines together; docs/validation.md",
+                "note": "relative errors of TPOT and TTFT, all engines together; see docs/validation.md",
             },
-            {"figures": ["default"], "source": "Hopper's constants, for families without measurements", "kind": "assumed"},
+            {
+                "figures": ["default"],
+                "source": "Hopper's constants, for families without measurements",
+                "kind": "assumed",
+            },
         ],
     }
 
@@ -83,25 +92,34 @@ def main() -> None:
     folder = data_folder()
     if folder is None:
         raise SystemExit("set AGENTFLOW_DATA to the folder with the measurements")
-    rows = [r for r in inferencex(folder) if not r.unexplained and not (r.engine == "vllm-0.11" and r.concurrency >= 512)]
+    rows = [
+        r
+        for r in inferencex(folder)
+        if not r.unexplained and not (r.engine == "vllm-0.11" and r.concurrency >= 512)
+    ]
     fitted = fit_serving(table(rows))
     documents = [
-        engine_document(fitted, name, sum(r.engine == name for r in rows)) for name in fitted.decode.names["e"]
+        engine_document(fitted, name, sum(r.engine == name for r in rows))
+        for name in fitted.decode.names["e"]
     ]
     kernels = splitwise(folder)
     early = splitwise_fit.fit(kernels)
     families = {
-        family: {k: _round(v) for k, v in c.model_dump().items() if k in splitwise_fit.SPEC or k == "large_message"}
+        family: {
+            k: _round(v) for k, v in c.model_dump().items() if k in splitwise_fit.SPEC or k == "large_message"
+        }
         for family, c in early.items()
     }
     documents.append(
         {
             "schema_version": 1,
             "name": "vllm-0.2",
-            "description": "vLLM of 2023: a Python host launches every kernel and samples sequence by sequence.",
+            "description": "vLLM of 2023: a Python host launches each kernel and samples each sequence.",
             "default": families["hopper"],
             "families": families,
-            "evidence": [{"figures": [*splitwise_fit.SPEC], "source": SPLITWISE, "n": len(kernels), "kind": "fitted"}],
+            "evidence": [
+                {"figures": [*splitwise_fit.SPEC], "source": SPLITWISE, "n": len(kernels), "kind": "fitted"}
+            ],
         }
     )
     for document in documents:
@@ -113,7 +131,10 @@ def main() -> None:
 def _accepted(fitted: Fitted) -> dict[str, float]:
     """Log tokens a step of multi-token prediction, by engine."""
     (_, first), (_, groups) = fitted.decode.at["tokens_per_step"]
-    return {g: fitted.decode_at[first] + fitted.decode_at[groups + i] for i, g in enumerate(fitted.decode.names["g"])}
+    return {
+        g: fitted.decode_at[first] + fitted.decode_at[groups + i]
+        for i, g in enumerate(fitted.decode.names["g"])
+    }
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What hardware allows: forward passes, tokens and dollars, from the two bounds of the roofline and what lies between.
+"""What hardware allows: forward passes, tokens and dollars between the two bounds of the roofline.
 
-The compute bound is peak arithmetic over the FLOP of a pass; the memory bound at batch 1 is bandwidth over the bytes
-of a pass. A served model lies between: batching shares the bytes among users until arithmetic, cache reads or links
-take over.
+The compute bound is peak arithmetic over the FLOP of a pass; the memory bound at batch 1 is bandwidth over
+the bytes of a pass. A served model lies between: batching shares the bytes among users until arithmetic,
+cache reads or links take over.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Bounds:
     points: tuple[BatchPoint, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """Give the same as JSON values."""
         return {"schema_version": 1, **asdict(self)}
 
 
@@ -146,12 +146,12 @@ def _point(deployment: Deployment, batch: float, context: float, price: float | 
     watts = parts(deployment).chip.watts
     return BatchPoint(
         batch=batch,
-        per_user=1 / seconds,
-        per_chip=per_chip,
+        per_user=float(1 / seconds),
+        per_chip=float(per_chip),
         usd_per_mtok=None if price is None else usd_per_mtok(per_chip, price),
         joules_per_token=None if watts is None else energy_per_token(deployment, batch, context),
-        compute_share=math * min(turns, batch) / turns / step.total,
-        bandwidth_share=reads * min(turns, batch) / turns / step.total,
+        compute_share=float(math * min(turns, batch) / turns / step.total),
+        bandwidth_share=float(reads * min(turns, batch) / turns / step.total),
         bound=step.bound,
         fits=batch <= memory_fit(deployment, context).sequences,
     )
@@ -195,5 +195,7 @@ def batch_for_rate(deployment: Deployment, per_chip: float, *, context: float = 
         else:
             high = middle
     if high > 0.99e6:
-        raise UsageError(f"{deployment.name} never yields {per_chip:g} tokens/s a chip at {context:g} tokens of context")
+        raise UsageError(
+            f"{deployment.name} never yields {per_chip:g} tokens/s a chip at {context:g} tokens of context"
+        )
     return high

@@ -117,7 +117,7 @@ def kv_bytes_per_token(model: Model, kv: str = "bf16") -> float:
 
 
 def attended(model: Model, context: float) -> float:
-    """Layer-tokens one new token attends to: layers times context, less what windows and selection leave out."""
+    """Layer-tokens one new token attends to: layers x context, less what windows and selection skip."""
     a = model.attention
     full = model.layers - a.linear_layers - a.window_layers
     seen = min(context, a.selected_tokens) if a.selected_tokens else context

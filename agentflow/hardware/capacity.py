@@ -73,15 +73,17 @@ def check(deployment: Deployment, context: float = 1.0) -> MemoryFit:
     Raises
     ------
     CapacityError
-        If parallelism does not divide heads, layers or experts, the context is longer than the model's, or weights
-        and one sequence do not fit.
+        If parallelism does not divide heads, layers or experts, the context is longer than the model's, or
+        weights and one sequence do not fit.
     """
     _check_division(deployment)
     model = parts(deployment).model
     if context > model.context:
         raise CapacityError(f"{model.name} reads at most {model.context} tokens, not {context:.0f}")
     if deployment.offloaded_layers > model.layers:
-        raise CapacityError(f"{model.name} has {model.layers} layers; {deployment.offloaded_layers} cannot be offloaded")
+        raise CapacityError(
+            f"{model.name} has {model.layers} layers; {deployment.offloaded_layers} cannot be offloaded"
+        )
     fit = memory_fit(deployment, context)
     if fit.weights > fit.usable or fit.sequences < 1:
         raise CapacityError(_overflow(deployment, fit, context))
@@ -98,7 +100,9 @@ def _check_division(d: Deployment) -> None:
             f"tensor_parallel {tensor} does not divide the {heads} attention heads of {model.name}; "
             f"{' or '.join(str(n) for n in sorted(near))} would"
         )
-    if d.pipeline_parallel > model.layers and parts(d).chip.kind != "lpu":  # an LPU splits layers over chips too
+    if (
+        d.pipeline_parallel > model.layers and parts(d).chip.kind != "lpu"
+    ):  # an LPU splits layers over chips too
         raise CapacityError(
             f"pipeline_parallel {d.pipeline_parallel} is more than the {model.layers} layers of {model.name}"
         )
@@ -108,17 +112,22 @@ def _check_division(d: Deployment) -> None:
 
 def _overflow(d: Deployment, fit: MemoryFit, context: float) -> str:
     p = parts(d)
-    need = format_bytes(fit.weights) if fit.weights > fit.usable else format_bytes(fit.weights + fit.per_sequence)
+    need = (
+        format_bytes(fit.weights)
+        if fit.weights > fit.usable
+        else format_bytes(fit.weights + fit.per_sequence)
+    )
     what = "weights" if fit.weights > fit.usable else f"weights and one sequence of {context:.0f} tokens"
     text = (
-        f"{p.model.name} on {d.chips} x {p.chip.name}: {what} take {need} a chip, and {format_bytes(fit.usable)} of "
+        f"{p.model.name} on {d.chips} x {p.chip.name}: {what} take {need} a chip, "
+        f"and {format_bytes(fit.usable)} of "
         f"its {format_bytes(p.chip.memory)} are usable"
     )
     return f"{text}; {_remedy(d, context)}"
 
 
 def _remedy(d: Deployment, context: float) -> str:
-    """The smallest change that fits: more chips, else narrower weights."""
+    """Find the smallest change that fits: more chips, else narrower weights."""
     heads = parts(d).model.attention.heads
     for tensor in range(d.tensor_parallel + 1, 1025):
         if heads % tensor == 0 and _fits(d, context, tensor_parallel=tensor):

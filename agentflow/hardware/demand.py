@@ -30,7 +30,8 @@ class Demand:
     message : float
         Bytes of one of them, for links that slow down beyond a size.
     reduces, hops : float
-        All-reduces, and stage boundaries; each costs a latency. `ring` is the latency's growth with the group.
+        All-reduces, and stage boundaries; each costs a latency. `ring` is the latency's growth with the
+        group.
     """
 
     dense_read: float
@@ -79,7 +80,7 @@ def parts(deployment: Deployment) -> Parts:
     chip, model, engine = deployment.chip, deployment.model, deployment.engine
     if isinstance(chip, str) or isinstance(model, str) or isinstance(engine, str):
         raise UsageError(
-            f"deployment '{deployment.name}' names its chip, model or engine; load it from the catalogue first"
+            f"deployment '{deployment.name}' only names its chip, model or engine; load it from the catalogue"
         )
     return Parts(chip, model, engine)
 
@@ -91,7 +92,7 @@ def dtypes(deployment: Deployment, model: Model) -> tuple[str, str]:
 
 
 def weight_bytes(deployment: Deployment) -> tuple[float, float]:
-    """Bytes on the busiest chip of what every token uses (the output projection too), and of all experts there."""
+    """Bytes on the busiest chip: what every token uses, output projection included; all experts there."""
     model = parts(deployment).model
     p = parameters(model)
     weights, experts = dtypes(deployment, model)
@@ -152,7 +153,8 @@ def _demand(
     weights, expert_dtype = dtypes(d, model)
     tp, stages, chips = d.tensor_parallel, d.pipeline_parallel, d.chips
     resident, experts = weight_bytes(d)
-    # A token passes all stages one after the other, so what it waits for is what one stage's chips read, times stages.
+    # A token passes all stages one after the other, so what it waits for is what one stage's chips read,
+    # times stages.
     read = resident * stages * _resident_share(chip, model, p.total * BYTES[weights])
     expert_read = experts * stages * coverage(p.experts, p.active, tokens)
     if chip.layout != "shared":
@@ -165,7 +167,9 @@ def _demand(
     state = 2 * rank * state_bytes(model) / tp
     link = chip.link_bandwidth or math.inf
     message = rank_tokens * model.hidden * 2.0
-    reduces = (2.0 * model.layers if tp > 1 else 0.0) + (4.0 * p.moe_layers if d.attention_data_parallel > 1 else 0.0)
+    reduces = (2.0 * model.layers if tp > 1 else 0.0) + (
+        4.0 * p.moe_layers if d.attention_data_parallel > 1 else 0.0
+    )
     traffic = 2.0 * (tp - 1) / tp * message if tp > 1 else message * max(p.active, 1) / 2
     held = d.offloaded_layers / model.layers
     return Demand(
@@ -175,7 +179,11 @@ def _demand(
         state_read=state / (chip.bandwidth * chip.kv_bandwidth_factor),
         dense_math=2 * (rank_tokens * p.resident + head) / tp / chip.peak(weights),
         expert_math=2 * tokens * p.moe_layers * p.active * p.expert / per_chip / chip.peak(expert_dtype),
-        attention_math=rank_tokens * attended(model, context) * _score_flops(model, prompt > 0) / tp / chip.peak("bf16"),
+        attention_math=rank_tokens
+        * attended(model, context)
+        * _score_flops(model, prompt > 0)
+        / tp
+        / chip.peak("bf16"),
         reduce=reduces * traffic / link,
         message=message,
         reduces=reduces,
@@ -201,8 +209,8 @@ def _resident_share(chip: Chip, model: Model, total: float) -> float:
     if chip.layout == "hardwired":
         return 0.0
     if chip.layout == "spatial":
-        # A layer's patch is as large as its share of the memory, and reads with that share of the bandwidth: each
-        # layer takes memory / bandwidth, however large it is.
+        # A layer's patch is as large as its share of the memory, and reads with that share of the bandwidth:
+        # each layer takes memory / bandwidth, however large it is.
         return model.layers * chip.memory / total
     return 1.0
 

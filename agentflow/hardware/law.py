@@ -1,7 +1,8 @@
 """The law of one call on a deployment, in the few numbers that a compiled plan carries, and measured curves.
 
-``law: deployment`` compiles to seven numbers: waiting and handling, prefill seconds as a quadratic of the prompt,
-seconds per output token as a line in the context. ``law: table`` interpolates measured TTFT and TPOT by concurrency.
+``law: deployment`` compiles to seven numbers: waiting and handling, prefill seconds as a quadratic of the
+prompt, seconds per output token as a line in the context. ``law: table`` interpolates measured TTFT and TPOT
+by concurrency.
 """
 
 from __future__ import annotations
@@ -43,7 +44,12 @@ class DeploymentLaw:
         """Seconds to the first token; a cached prefix costs only what later tokens attend to."""
         b, c = self.prefill_per_token, self.prefill_per_token_squared
         new = max(input_tokens - cached, 0.0)
-        return self.waiting + self.prefill_fixed + b * new + c * (input_tokens**2 - min(cached, input_tokens) ** 2)
+        return (
+            self.waiting
+            + self.prefill_fixed
+            + b * new
+            + c * (input_tokens**2 - min(cached, input_tokens) ** 2)
+        )
 
     def tpot(self, context: float) -> float:
         """Seconds per output token at a context."""
@@ -88,7 +94,7 @@ def deployment_law(
 
 
 def _quadratic(deployment: Deployment) -> tuple[float, float, float]:
-    """Least relative squares of a + b n + c n² over prompts from 16 tokens to the model's context, none negative."""
+    """Least relative squares of a + b n + c n², none negative, over prompts up to the model's context."""
     longest = max(min(parts(deployment).model.context, 200_000), 64)
     prompts = np.geomspace(16, longest, 25)
     seconds = np.array([prefill_time(deployment, float(n)) for n in prompts])

@@ -1,9 +1,9 @@
 """A deployment under load: time to first token, time per output token, throughput, energy.
 
-``concurrency`` requests are in flight all the time (a closed load: each answer is followed at once by the next
-request), which is how serving benchmarks measure. A decoding request shares its steps with the others and is slowed
-by their prefills; a new request waits for the step that runs, for prefills that are ahead of its own, and, when
-memory or the API server is full, for a place.
+``concurrency`` requests are in flight all the time (a closed load: each answer is followed at once by the
+next request), which is how serving benchmarks measure. A decoding request shares its steps with the others
+and is slowed by their prefills; a new request waits for the step that runs, for prefills that are ahead of
+its own, and, when memory or the API server is full, for a place.
 """
 
 from __future__ import annotations
@@ -66,13 +66,13 @@ class Load:
 
 
 def constants(deployment: Deployment) -> Constants:
-    """The engine's constants on the deployment's chip family."""
+    """Look up the engine's constants on the deployment's chip family."""
     p = parts(deployment)
     return p.engine.constants(p.chip.family)
 
 
 def prefill_time(deployment: Deployment, tokens: float, batch: float = 1, cached: float = 0) -> float:
-    """Seconds to prefill `batch` prompts of `tokens` tokens on an idle replica, the first `cached` of each cached.
+    """Seconds to prefill `batch` prompts of `tokens` tokens, the first `cached` cached, on an idle replica.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def prefill_time(deployment: Deployment, tokens: float, batch: float = 1, cached
 
 
 def decode_step(deployment: Deployment, batch: float, context: float) -> StepTime:
-    """One decode step of `batch` sequences at `context`, by what it goes to; drafts and verification included.
+    """One decode step of `batch` sequences at `context`, by what it goes to; drafts included.
 
     With diffusion the step is one refinement pass over all blocks.
     """
@@ -106,7 +106,9 @@ def decode_step(deployment: Deployment, batch: float, context: float) -> StepTim
     else:
         cost = speculation.draft_cost
         if cost is None:
-            cost = 1.5 / parts(deployment).model.layers  # multi-token prediction: one layer and an output projection
+            cost = (
+                1.5 / parts(deployment).model.layers
+            )  # multi-token prediction: one layer and an output projection
         draft = verify.total * cost
     extra = speculation.draft_tokens * draft
     return StepTime(
@@ -134,7 +136,7 @@ def token_time(deployment: Deployment, batch: float, context: float) -> float:
 def running_sequences(
     deployment: Deployment, concurrency: float, input_tokens: float, output_tokens: float
 ) -> float:
-    """Sequences that decode together on one replica: the load's share, as far as memory, limit and API server allow."""
+    """Sequences that decode together on one replica, as far as memory, limit and API server allow."""
     wanted = concurrency / deployment.replicas
     c = constants(deployment)
     room = memory_fit(deployment, input_tokens + c.reserved_output * output_tokens).sequences
@@ -153,7 +155,7 @@ def running_sequences(
 
 
 def serve(deployment: Deployment, concurrency: float, input_tokens: float, output_tokens: float) -> Load:
-    """A steady load of equal requests.
+    """Predict a steady load of equal requests.
 
     Parameters
     ----------
@@ -168,12 +170,16 @@ def serve(deployment: Deployment, concurrency: float, input_tokens: float, outpu
     own = step.total / tokens_per_step(deployment)
     tpot = own + interference(deployment, running, input_tokens, output_tokens)
     first = first_token(deployment, concurrency, input_tokens, output_tokens)
-    rate = deployment.replicas * running * output_tokens / (first.server + first.prefill + output_tokens * tpot)
+    rate = (
+        deployment.replicas * running * output_tokens / (first.server + first.prefill + output_tokens * tpot)
+    )
     return Load(running, step, float(tpot), first, float(rate))
 
 
 def interference(deployment: Deployment, running: float, input_tokens: float, output_tokens: float) -> float:
     """Seconds a token that decoding loses to the prefills of the requests it shares the chips with."""
+    if deployment.disaggregated:
+        return 0.0
     c = constants(deployment)
     rank = running / deployment.attention_data_parallel
     work = prefill_work(prefill_demand(deployment, input_tokens), c, mixed=True)
@@ -185,10 +191,11 @@ def first_token(
 ) -> FirstToken:
     """Time to first token under a closed load, by cause.
 
-    Waiting behind other prefills has two parts. In steady state the replica is a queue with a finite population: by
-    Schweitzer's approximation of mean-value analysis a prefill of P seconds, asked for by n requests that decode for Z
-    seconds between two of them, takes R = P (1 + (n - 1) R / (R + Z)), if prefills were exponential; `queueing` corrects that. Requests that started together stay
-    together for a while: `clumping` of the others is ahead besides.
+    Waiting behind other prefills has two parts. In steady state the replica is a queue with a finite
+    population: by Schweitzer's approximation of mean-value analysis a prefill of P seconds, asked for by n
+    requests that decode for Z seconds between two of them, takes R = P (1 + (n - 1) R / (R + Z)), if
+    prefills were exponential; `queueing` corrects that. Requests that started together stay together for a
+    while: `clumping` of the others is ahead besides.
     """
     c = constants(deployment)
     running = running_sequences(deployment, concurrency, input_tokens, output_tokens)
@@ -198,14 +205,16 @@ def first_token(
     own = prefill_time(deployment, input_tokens, cached=cached)
     decoding = output_tokens * step / tokens_per_step(deployment)
     rank = running / deployment.attention_data_parallel
-    waiting = c.queueing * queue_behind(work, rank, decoding) + (c.clumping * work + c.queue_cost) * max(rank - 1, 0.0)
+    waiting = c.queueing * queue_behind(work, rank, decoding) + (c.clumping * work + c.queue_cost) * max(
+        rank - 1, 0.0
+    )
     place = _wait_for_place(deployment, concurrency, running, decoding)
     handling = c.request_overhead * (c.speculation_prefill if deployment.speculation else 1.0)
     return FirstToken(handling, own, c.prefill_steps * float(step) + waiting + place)
 
 
 def queue_behind(work: float, population: float, decoding: float) -> float:
-    """Mean wait of a prefill behind others: the closed queue of `first_token`, less the prefill itself (s)."""
+    """Mean wait behind other prefills (s): the closed queue of `first_token`, less the prefill itself."""
     rest = decoding - work * population
     response = (-rest + math.sqrt(rest * rest + 4 * work * decoding)) / 2
     return max(response - work, 0.0)
@@ -219,8 +228,8 @@ def _wait_for_place(deployment: Deployment, concurrency: float, running: float, 
 def energy_per_token(deployment: Deployment, batch: float, context: float) -> float:
     """Joules a generated token takes: the chips' watts over the tokens they yield.
 
-    Chips that wait for memory draw between idle and full power; the share is taken as the larger of the compute and
-    bandwidth shares of the step.
+    Chips that wait for memory draw between idle and full power; the share is taken as the larger of the
+    compute and bandwidth shares of the step.
 
     Raises
     ------

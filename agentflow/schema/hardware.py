@@ -1,7 +1,8 @@
 """What users write about hardware: chips, language models, engines, and deployments that bring them together.
 
-Quantities are SI floats inside (bytes, bytes/s, FLOP/s, seconds, watts); documents may write them with units, such as
-``3.35 TB/s``. Every document carries its evidence: where each number comes from, and of what kind it is.
+Quantities are SI floats inside (bytes, bytes/s, FLOP/s, seconds, watts); documents may write them with
+units, such as ``3.35 TB/s``. Every document carries its evidence: where each number comes from, and of what
+kind it is.
 """
 
 from __future__ import annotations
@@ -38,15 +39,27 @@ def _written(parse: Callable[[str], float]) -> Callable[[Any], Any]:
     return read
 
 
-Size = Annotated[float, BeforeValidator(_written(parse_bytes)), Field(gt=0, strict=False, allow_inf_nan=False)]
-Speed = Annotated[float, BeforeValidator(_written(parse_bandwidth)), Field(gt=0, strict=False, allow_inf_nan=False)]
-Flops = Annotated[float, BeforeValidator(_written(parse_flops)), Field(gt=0, strict=False, allow_inf_nan=False)]
-Watts = Annotated[float, BeforeValidator(_written(parse_power)), Field(gt=0, strict=False, allow_inf_nan=False)]
-Seconds = Annotated[float, BeforeValidator(_written(parse_duration)), Field(ge=0, strict=False, allow_inf_nan=False)]
+Size = Annotated[
+    float, BeforeValidator(_written(parse_bytes)), Field(gt=0, strict=False, allow_inf_nan=False)
+]
+Speed = Annotated[
+    float, BeforeValidator(_written(parse_bandwidth)), Field(gt=0, strict=False, allow_inf_nan=False)
+]
+Flops = Annotated[
+    float, BeforeValidator(_written(parse_flops)), Field(gt=0, strict=False, allow_inf_nan=False)
+]
+Watts = Annotated[
+    float, BeforeValidator(_written(parse_power)), Field(gt=0, strict=False, allow_inf_nan=False)
+]
+Seconds = Annotated[
+    float, BeforeValidator(_written(parse_duration)), Field(ge=0, strict=False, allow_inf_nan=False)
+]
 Rate = Annotated[float, BeforeValidator(_written(parse_rate)), Field(gt=0, strict=False, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, strict=False)]
 Factor = Annotated[float, Field(ge=0, strict=False, allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(lambda v: int(parse_count(v)) if isinstance(v, str) else v), Field(ge=1)]
+Count = Annotated[
+    int, BeforeValidator(lambda v: int(parse_count(v)) if isinstance(v, str) else v), Field(ge=1)
+]
 Day = Annotated[datetime.date, Field(strict=False)]
 
 
@@ -88,8 +101,8 @@ class Chip(_Document):
         Chips whose efficiency constants are alike, such as ``hopper``.
     layout : str
         ``shared``: arithmetic reads weights from a memory that all of them share (GPU, TPU, CPU).
-        ``spatial``: each layer sits on its own patch of the chip and only that patch works for one token (wafer).
-        ``hardwired``: the weights are wires; nothing is read.
+        ``spatial``: each layer sits on its own patch of the chip and only that patch works for one token
+        (wafer). ``hardwired``: the weights are wires; nothing is read.
     flops : mapping of dtype to FLOP/s
         Dense peaks. A dtype that is not listed computes at the next wider one that is.
     memory, bandwidth : bytes, bytes/s
@@ -97,14 +110,17 @@ class Chip(_Document):
     overflow_memory, overflow_bandwidth : bytes, bytes/s
         A slower tier behind it (DDR of an RDU, host memory, high-bandwidth flash).
     kv_bandwidth_factor : float
-        How many times faster attention reads its cache than `bandwidth` (processing near memory); 1 for ordinary chips.
+        How many times faster attention reads its cache than `bandwidth` (processing near memory); 1 for
+        ordinary chips.
     link_bandwidth, link_latency : bytes/s in one direction, seconds
         To the next chip of the same deployment.
     watts, idle_watts : float
         At full load and at rest.
     """
 
-    kind: Literal["gpu", "tpu", "asic", "lpu", "wafer", "rdu", "soc", "cpu", "hardwired", "phone", "browser", "peer"]
+    kind: Literal[
+        "gpu", "tpu", "asic", "lpu", "wafer", "rdu", "soc", "cpu", "hardwired", "phone", "browser", "peer"
+    ]
     family: str
     layout: Literal["shared", "spatial", "hardwired"] = "shared"
     status: Literal["shipping", "announced", "proposal"] = "shipping"
@@ -133,7 +149,8 @@ class Attention(_Frozen):
     Parameters
     ----------
     kind : str
-        ``gqa`` (multi-head and multi-query are its ends) or ``mla``, whose cache is one latent vector a token and layer.
+        ``gqa`` (multi-head and multi-query are its ends) or ``mla``, whose cache is one latent vector a
+        token and layer.
     heads, kv_heads, head_size : int
         For ``mla`` `head_size` is the size without the rotary part.
     latent_size, rope_size, query_rank, value_size : int
@@ -214,8 +231,8 @@ class Model(_Document):
 class Constants(_Frozen):
     """Efficiency constants of one engine on one chip family: how far reality is from the data sheet.
 
-    Overheads are seconds, utilisations are shares of the data-sheet peak. Zero overheads and full utilisation, the
-    defaults, give the bound itself.
+    Overheads are seconds, utilisations are shares of the data-sheet peak. Zero overheads and full
+    utilisation, the defaults, give the bound itself.
     """
 
     step_overhead: Seconds = 0.0
@@ -224,7 +241,9 @@ class Constants(_Frozen):
     mla_layer_overhead: Seconds = 0.0
     linear_layer_overhead: Seconds = 0.0
     indexer_overhead: Seconds = 0.0
-    mesh_latency: Seconds = 0.0  # times the square root of the hidden size, a layer: activations crossing a 2-D mesh
+    mesh_latency: Seconds = (
+        0.0  # times the square root of the hidden size, a layer: activations crossing a 2-D mesh
+    )
     host_layer: Seconds = 0.0  # the host launches kernels this slowly: a floor under a decode step
     host_layer_prefill: Seconds = 0.0
     sequence_overhead: Seconds = 0.0  # a sequence of the batch, a step: sampling, scheduling, detokenising
@@ -234,7 +253,9 @@ class Constants(_Frozen):
     compute: Share = 1.0
     expert_compute: Share = 1.0
     expert_compute_mixed: Share = 1.0  # of prompt chunks that share their steps with decoding sequences
-    four_bit_cost: Factor = 1.0  # time of an expert in fp4 (int4) over what its bytes and FLOP alone would take
+    four_bit_cost: Factor = (
+        1.0  # time of an expert in fp4 (int4) over what its bytes and FLOP alone would take
+    )
     int4_cost: Factor = 1.0
     allreduce_latency: Seconds = 0.0
     link: Share = 1.0
@@ -243,11 +264,15 @@ class Constants(_Frozen):
     interference: Factor = 1.0  # share of other requests' prefill work that delays a decoding request
     request_overhead: Seconds = 0.0  # TTFT of an empty prompt on an idle server: HTTP, tokenising, scheduling
     prefill_steps: Factor = 1.0  # decode steps a new request waits for before it is scheduled
-    queueing: Factor = 0.5  # wait behind other prefills over that of exponential ones; 0.5 if all are equally long
+    queueing: Factor = (
+        0.5  # wait behind other prefills over that of exponential ones; 0.5 if all are equally long
+    )
     clumping: Factor = 0.0  # share of the other concurrent requests whose prefill is ahead of one's own
     queue_cost: Seconds = 0.0  # host seconds a new request waits for each other request in flight
     speculation_prefill: Factor = 1.0  # request overhead with speculative decoding over without
-    reserved_output: Factor = 0.75  # share of the answer whose cache must be free before a request is admitted
+    reserved_output: Factor = (
+        0.75  # share of the answer whose cache must be free before a request is admitted
+    )
     frontend_rate: Rate | None = None  # tokens/s the API server can stream, whatever the chips do
 
 
@@ -263,10 +288,10 @@ class Engine(_Document):
 
 
 class Speculation(_Frozen):
-    """Speculative decoding: `draft_tokens` proposed a step, of which with the model's own `tokens_per_step` are kept.
+    """Speculative decoding: `draft_tokens` proposed a step; with the model's own, `tokens_per_step` are kept.
 
-    The draft costs `draft_cost` of a plain step for each token (multi-token prediction: about 1.5 / layers), or, when
-    `draft_seconds` is given, that long.
+    The draft costs `draft_cost` of a plain step for each token (multi-token prediction: about 1.5 / layers),
+    or, when `draft_seconds` is given, that long.
     """
 
     draft_tokens: int = Field(ge=1)
@@ -285,7 +310,7 @@ class Speculation(_Frozen):
 
 
 class Diffusion(_Frozen):
-    """Decode law of a diffusion language model: `steps` refinement passes over a whole block of `block` tokens."""
+    """Decode law of a diffusion language model: `steps` passes over each block of `block` tokens."""
 
     block: int = Field(ge=1)
     steps: int = Field(ge=1)
@@ -311,6 +336,8 @@ class Deployment(_Document):
         Most sequences a replica decodes together.
     chunk_tokens : int
         Most prompt tokens in one step.
+    disaggregated : bool
+        Prompts are prefilled by other replicas, so that they never slow decoding down.
     usd_per_chip_hour : float or None
     """
 
@@ -330,6 +357,7 @@ class Deployment(_Document):
     chunk_tokens: int = Field(default=8192, ge=1)
     speculation: Speculation | None = None
     diffusion: Diffusion | None = None
+    disaggregated: bool = False
     usd_per_chip_hour: float | None = Field(default=None, ge=0, strict=False)
 
     @property
