@@ -59,6 +59,20 @@ class Serving:
     unexplained: str = ""  # why no aggregated deployment can explain the row; empty for most
 
     @property
+    def configuration(self) -> tuple[Any, ...]:
+        """What was run, in whatever release; cross-validation keeps one configuration's runs together."""
+        d = self.deployment
+        shape = (d.chips, d.attention_data_parallel, d.expert_parallel, d.weights, d.expert_weights)
+        return (
+            self.pair,
+            self.engine.split("-")[0],
+            shape,
+            self.input_tokens,
+            self.output_tokens,
+            self.concurrency,
+        )
+
+    @property
     def pair(self) -> str:
         """Chip and model."""
         return f"{self.deployment.chip.name} x {self.deployment.model.name}"  # type: ignore[union-attr]
@@ -174,17 +188,21 @@ def _engine(name: str) -> Engine:
 
 
 def inferencex(folder: Path) -> list[Serving]:
-    """InferenceX rows; a run that several dumps repeat counts once."""
-    seen: set[tuple[str, str]] = set()
-    out = []
+    """InferenceX rows; a run that several dumps repeat, to within 0.5 %, counts once."""
+    kept: dict[tuple[Any, ...], list[Serving]] = {}
     for row in _rows(folder / "hardware" / "inferencex.csv"):
-        key = (row["silicon_ttft_ms"][:9], row["silicon_tpot_ms"][:9])
         name = MODELS.get(row["model_path"].split("/")[-1])
-        if row["mode"] != "agg" or not key[1] or key in seen or name is None or row["system"] not in CHIPS:
+        if row["mode"] != "agg" or not row["silicon_tpot_ms"] or name is None or row["system"] not in CHIPS:
             continue
-        seen.add(key)
-        out.append(_serving(row, name))
-    return out
+        found = _serving(row, name)
+        same = kept.setdefault(found.configuration, [])
+        if not any(_close(found.tpot, r.tpot) and _close(found.ttft, r.ttft) for r in same):
+            same.append(found)
+    return [run for runs in kept.values() for run in runs]
+
+
+def _close(a: float, b: float) -> bool:
+    return abs(a - b) <= 0.005 * b
 
 
 def _serving(row: dict[str, str], name: str) -> Serving:

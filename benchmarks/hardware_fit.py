@@ -205,7 +205,7 @@ def solve(fit: Fit, t: Table, predict: Any, measured: Any, start: Any = None, pu
         error = predict(fit.values(vector, t.groups)) / measured - 1
         return np.concatenate([error, pull * (vector - fit.start) / fit.width])
 
-    return least_squares(residuals, x0, loss="soft_l1", f_scale=0.15, max_nfev=60, x_scale=fit.width).x
+    return least_squares(residuals, x0, loss="soft_l1", f_scale=0.15, max_nfev=200, x_scale=fit.width).x
 
 
 @dataclass
