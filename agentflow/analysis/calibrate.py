@@ -13,6 +13,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from agentflow.analysis.calibration import Calibration, QuantileRow, e2e_draws, fitted_rows, qq_pairs
+from agentflow.analysis.fit import ENOUGH, SPEED_SPREAD, TTFT_SPREAD, Fit, StallSplit, fit, split_stalls
+from agentflow.analysis.requests import Requests, RequestSummary
+from agentflow.analysis.variation import LEAST_RUNS, Prefill, RunVariation, between_runs, prefill
 from agentflow.errors import CalibrationError
 from agentflow.estimate import Estimate, quantile_estimate, runs_needed
 from agentflow.schema import (
@@ -26,12 +32,6 @@ from agentflow.schema import (
     Stall,
     Variation,
 )
-from numpy.typing import NDArray
-
-from agentflow.analysis.calibration import Calibration, QuantileRow, e2e_draws, fitted_rows, qq_pairs
-from agentflow.analysis.fit import ENOUGH, SPEED_SPREAD, TTFT_SPREAD, Fit, StallSplit, fit, split_stalls
-from agentflow.analysis.requests import Requests, RequestSummary
-from agentflow.analysis.variation import LEAST_RUNS, Prefill, RunVariation, between_runs, prefill
 
 Floats = NDArray[np.float64]
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from agentflow.estimate import Estimate
-from agentflow.schema import Backend, Distribution, Measured
 from numpy.typing import NDArray
 
 from agentflow.analysis.fit import Fit
 from agentflow.analysis.laws import draw, quantile
+from agentflow.estimate import Estimate
+from agentflow.schema import Backend, Distribution, Measured
 
 Floats = NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from agentflow.schema import Constant, Distribution, Gamma, LogNormal, Mixture, Quantiles, Weibull
 from numpy.typing import NDArray
 
 from agentflow.analysis.laws import log_density
+from agentflow.schema import Constant, Distribution, Gamma, LogNormal, Mixture, Quantiles, Weibull
 
 Floats = NDArray[np.float64]
 Fitter = Callable[[Floats], Distribution]

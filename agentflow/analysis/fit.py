@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from agentflow.schema import Distribution, LogNormal, Samples
 from numpy.typing import NDArray
 
 from agentflow.analysis.families import FAMILIES, constant, lognormal
 from agentflow.analysis.laws import log_density
+from agentflow.schema import Distribution, LogNormal, Samples
 
 Floats = NDArray[np.float64]
 

@@ -10,6 +10,8 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from agentflow.schema import (
     Constant,
     Distribution,
@@ -23,7 +25,6 @@ from agentflow.schema import (
     Uniform,
     Weibull,
 )
-from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 

@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from agentflow.documents import dump
-from agentflow.errors import CalibrationError, UsageError
 from rich.console import Console
 
 from agentflow.analysis.calibrate import calibrate, calibrate_summary
 from agentflow.analysis.calibration import Calibration
 from agentflow.analysis.requests import Requests, RequestSummary, concatenate
+from agentflow.documents import dump
+from agentflow.errors import CalibrationError, UsageError
 from agentflow.importers.loadtest import parse_columns, read_requests
 from agentflow.report.calibration import calibration_report, qq_plot
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from agentflow.units import format_duration, format_rate
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from agentflow.analysis.calibration import Calibration, QuantileRow
 from agentflow.analysis.fit import Fit
+from agentflow.units import format_duration, format_rate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

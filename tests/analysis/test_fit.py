@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from agentflow.schema import Constant, LogNormal, Samples
 from scipy import stats
 
 from agentflow.analysis.families import FAMILIES, gamma, weibull
 from agentflow.analysis.fit import SPEED_SPREAD, TTFT_SPREAD, fit, held_out, split_stalls
 from agentflow.analysis.laws import quantile
+from agentflow.schema import Constant, LogNormal, Samples
 
 P = np.array([0.05, 0.5, 0.95])
 

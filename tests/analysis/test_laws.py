@@ -6,6 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
+
+from agentflow.analysis.families import harrell_davis_weights
+from agentflow.analysis.laws import cdf, draw, log_density, ndtri, quantile
 from agentflow.schema import (
     Constant,
     Distribution,
@@ -19,10 +23,6 @@ from agentflow.schema import (
     Uniform,
     Weibull,
 )
-from scipy import stats
-
-from agentflow.analysis.families import harrell_davis_weights
-from agentflow.analysis.laws import cdf, draw, log_density, ndtri, quantile
 
 P = np.array([0.001, 0.05, 0.3, 0.5, 0.8, 0.95, 0.999])
 

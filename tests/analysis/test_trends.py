@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime
 
 import pytest
+
+from agentflow.analysis.laws import quantile
+from agentflow.analysis.trends import parse_trend, parse_when, project, scaled
 from agentflow.errors import UsageError
 from agentflow.schema import (
     Backend,
@@ -23,9 +26,6 @@ from agentflow.schema import (
     Uniform,
     Weibull,
 )
-
-from agentflow.analysis.laws import quantile
-from agentflow.analysis.trends import parse_trend, parse_when, project, scaled
 
 START = datetime.date(2025, 8, 14)
 LATER = START + datetime.timedelta(days=round(1.5 * 365.25))

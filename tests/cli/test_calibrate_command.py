@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from agentflow.documents import parse_backend
-from agentflow.errors import CalibrationError, UsageError
 from rich.console import Console
 
 from agentflow.cli.calibrate import calibrate_command
+from agentflow.documents import parse_backend
+from agentflow.errors import CalibrationError, UsageError
 
 FILES = Path(__file__).resolve().parents[1] / "data" / "loadtest"
 LLMPERF = str(FILES / "llmperf_individual_responses.json")

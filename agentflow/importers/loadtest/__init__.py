@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from agentflow.errors import UsageError
-
 from agentflow.analysis.requests import Requests, RequestSummary
+from agentflow.errors import UsageError
 from agentflow.importers.loadtest import aiperf, guidellm, llmperf, table, vllm
 from agentflow.importers.loadtest._text import Source, parse_json, read_source
 from agentflow.importers.loadtest.table import parse_columns

@@ -13,9 +13,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from agentflow.errors import UsageError, did_you_mean, listed
-
 from agentflow.analysis.requests import Requests
+from agentflow.errors import UsageError, did_you_mean, listed
 from agentflow.importers.loadtest._rows import Row, collect
 from agentflow.importers.loadtest._text import MOST, Source, error_name
 

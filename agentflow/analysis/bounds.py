@@ -1,0 +1,201 @@
+"""What hardware allows: forward passes, tokens and dollars between the two bounds of the roofline.
+
+The compute bound is peak arithmetic over the FLOP of a pass; the memory bound at batch 1 is bandwidth over
+the bytes of a pass. A served model lies between: batching shares the bytes among users until arithmetic,
+cache reads or links take over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from agentflow.errors import UsageError
+from agentflow.hardware.architecture import parameters
+from agentflow.hardware.capacity import check, memory_fit
+from agentflow.hardware.demand import decode_demand, dtypes, parts
+from agentflow.hardware.serving import decode_step, energy_per_token, prefill_time, tokens_per_step
+from agentflow.schema.hardware import BYTES, Deployment
+
+BATCHES = (1, 4, 16, 64, 256, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPoint:
+    """One batch size.
+
+    Attributes
+    ----------
+    batch : float
+        Sequences on one replica.
+    per_user, per_chip : float
+        Output tokens per second.
+    usd_per_mtok : float or None
+        Dollars per million output tokens.
+    joules_per_token : float or None
+    compute_share, bandwidth_share : float
+        Of the data-sheet peaks.
+    bound : str
+        What binds: compute, weights, kv, links or overhead.
+    fits : bool
+        Whether the caches of so many sequences fit.
+    """
+
+    batch: float
+    per_user: float
+    per_chip: float
+    usd_per_mtok: float | None
+    joules_per_token: float | None
+    compute_share: float
+    bandwidth_share: float
+    bound: str
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The roofline of a deployment.
+
+    Attributes
+    ----------
+    flop, bytes : float
+        Of one forward pass of one token, the whole model.
+    compute_bound, memory_bound : float
+        Passes per second and chip: at peak arithmetic; at batch 1 and peak bandwidth.
+    peak, bandwidth : float
+        Of one chip.
+    context : float
+    largest_batch : float
+        Sequences of that context that fit on a replica.
+    input_rate : float
+        Prompt tokens per second and chip.
+    points : tuple of BatchPoint
+    """
+
+    deployment: str
+    chip: str
+    model: str
+    chips: int
+    flop: float
+    bytes: float
+    compute_bound: float
+    memory_bound: float
+    peak: float
+    bandwidth: float
+    context: float
+    largest_batch: float
+    input_rate: float
+    points: tuple[BatchPoint, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the same as JSON values."""
+        return {"schema_version": 1, **asdict(self)}
+
+
+def bounds(
+    deployment: Deployment,
+    *,
+    context: float = 1000,
+    batches: Sequence[float] = BATCHES,
+    usd_per_chip_hour: float | None = None,
+) -> Bounds:
+    """Bounds of a deployment, and its estimated speed by batch.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        Resolved.
+    context : float
+        Tokens of context while decoding; also the prompt of `input_rate`.
+    batches : sequence of float
+    usd_per_chip_hour : float or None
+        Overrides the deployment's own.
+
+    Raises
+    ------
+    CapacityError
+        If the deployment cannot exist.
+    """
+    check(deployment, context)
+    chip, model = parts(deployment).chip, parts(deployment).model
+    p, (weights, experts) = parameters(model), dtypes(deployment, model)
+    routed = p.moe_layers * p.active * p.expert
+    size = (p.used - routed) * BYTES[weights] + routed * BYTES[experts]
+    price = deployment.usd_per_chip_hour if usd_per_chip_hour is None else usd_per_chip_hour
+    return Bounds(
+        deployment=deployment.name, chip=chip.name, model=model.name, chips=deployment.chips,
+        flop=2 * p.used, bytes=size,
+        compute_bound=chip.peak(weights) / (2 * p.used), memory_bound=chip.bandwidth / size,
+        peak=chip.peak(weights), bandwidth=chip.bandwidth, context=context,
+        largest_batch=memory_fit(deployment, context).sequences,
+        input_rate=context / prefill_time(deployment, context) / deployment.chips,
+        points=tuple(_point(deployment, batch, context, price) for batch in batches),
+    )  # fmt: skip
+
+
+def _point(deployment: Deployment, batch: float, context: float, price: float | None) -> BatchPoint:
+    step = decode_step(deployment, batch, context)
+    seconds = float(step.total) / tokens_per_step(deployment)
+    per_chip = batch / seconds / deployment.chips
+    demand = decode_demand(deployment, batch, context)
+    # Stages take turns: what a micro-batch asks of one stage at a time, all of them give at once.
+    turns = deployment.pipeline_parallel
+    math = demand.dense_math + demand.expert_math + demand.attention_math
+    reads = demand.dense_read + demand.expert_read + demand.kv_read + demand.state_read
+    watts = parts(deployment).chip.watts
+    return BatchPoint(
+        batch=batch,
+        per_user=float(1 / seconds),
+        per_chip=float(per_chip),
+        usd_per_mtok=None if price is None else usd_per_mtok(per_chip, price),
+        joules_per_token=None if watts is None else energy_per_token(deployment, batch, context),
+        compute_share=float(math * min(turns, batch) / turns / step.total),
+        bandwidth_share=float(reads * min(turns, batch) / turns / step.total),
+        bound=step.bound,
+        fits=batch <= memory_fit(deployment, context).sequences,
+    )
+
+
+def usd_per_mtok(per_chip: float, usd_per_chip_hour: float) -> float:
+    """Dollars per million tokens at a chip's tokens per second and price per hour.
+
+    Examples
+    --------
+    >>> round(usd_per_mtok(57, 1.0), 1)
+    4.9
+    """
+    return usd_per_chip_hour / (per_chip * 3600) * 1e6
+
+
+def rate_for_price(usd_per_mtok: float, usd_per_chip_hour: float) -> float:
+    """Tokens per second and chip that a price per million tokens pays for.
+
+    Examples
+    --------
+    >>> round(rate_for_price(4.9, 1.0))
+    57
+    """
+    return usd_per_chip_hour / 3600 / (usd_per_mtok / 1e6)
+
+
+def batch_for_rate(deployment: Deployment, per_chip: float, *, context: float = 1000) -> float:
+    """Sequences that must decode together for a chip to yield so many tokens per second.
+
+    Raises
+    ------
+    UsageError
+        If no batch does.
+    """
+    low, high = 1e-3, 1e6
+    for _ in range(80):
+        middle = (low * high) ** 0.5
+        if _point(deployment, middle, context, None).per_chip < per_chip:
+            low = middle
+        else:
+            high = middle
+    if high > 0.99e6:
+        raise UsageError(
+            f"{deployment.name} never yields {per_chip:g} tokens/s a chip at {context:g} tokens of context"
+        )
+    return high

@@ -1,0 +1,127 @@
+"""Fit the engines' constants on the measured rows and write ``backends/engines/*.yaml``.
+
+python -m benchmarks.write_engines
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks import splitwise_fit
+from benchmarks.hardware_data import data_folder, inferencex, splitwise
+from benchmarks.hardware_fit import DECODE, FIRST, RESERVED, Fitted, fit_serving, table
+
+ENGINES = Path(__file__).resolve().parent.parent / "backends" / "engines"
+TITLES = {
+    "vllm": "vLLM 0.15 to 0.19 (2026).",
+    "vllm-0.11": "vLLM of autumn 2025, up to 0.12.",
+    "sglang": "SGLang 0.5.9 and later (2026).",
+    "sglang-0.5.6": "SGLang 0.5.6.",
+    "sglang-0.5.5": "SGLang of November 2025; its first tokens waited seconds for kernels to compile.",
+    "tensorrt-llm": "TensorRT-LLM 1.2 and later (2026).",
+    "tensorrt-llm-1.1": "TensorRT-LLM 1.1 (2025).",
+    "tensorrt-llm-1.0": "TensorRT-LLM 1.0.",
+}
+INFERENCEX = "InferenceX, 2025-10 to 2026-04, ai-dynamo/aiconfigurator @095f58a silicon_sample.csv (Apache-2.0)"
+SPLITWISE = "Splitwise, Mutinifni/splitwise-sim @8f99e7d, data/perf_model.csv (MIT)"
+
+
+class _Plain(yaml.SafeDumper):
+    """Without anchors: the catalogue is read by a loader that refuses them."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.3g}")
+
+
+def engine_document(fitted: Fitted, name: str, rows: int) -> dict[str, Any]:
+    """One release's constants on both families."""
+    names = fitted.decode.names
+    families: dict[str, dict[str, float]] = {}
+    for family in names["f"]:
+        groups = {
+            "e": np.array([names["e"].index(name)]),
+            "g": np.array([names["g"].index(name.split("-")[0])]),
+            "f": np.array([names["f"].index(family)]),
+        }
+        values = fitted.constants(groups)
+        families[family] = {k: _round(float(np.ravel(v)[0])) for k, v in values.items() if k != "tokens_per_step"}
+        families[family]["reserved_output"] = RESERVED[name.split("-")[0]]
+        if name == "vllm-0.11":
+            # Seven runs with 512 clients stream about 20,000 tokens/s whatever the chips: one API server
+            # process.
+            families[family]["frontend_rate"] = 20_000
+    families["hopper-low-latency"] = families["hopper"] | {
+        "allreduce_latency": families["hopper"]["allreduce_latency"] / 10
+    }
+    return {
+        "schema_version": 1,
+        "name": name,
+        "description": TITLES[name],
+        "default": families["hopper"],
+        "families": families,
+        "evidence": [
+            {
+                "figures": sorted(DECODE | FIRST),
+                "source": INFERENCEX,
+                "n": rows,
+                "kind": "fitted",
+                "note": "relative errors of TPOT and TTFT, all engines together; see docs/validation.md",
+            },
+            {
+                "figures": ["default"],
+                "source": "Hopper's constants, for families without measurements",
+                "kind": "assumed",
+            },
+        ],
+    }
+
+
+def main() -> None:
+    folder = data_folder()
+    if folder is None:
+        raise SystemExit("set AGENTFLOW_DATA to the folder with the measurements")
+    rows = [
+        r for r in inferencex(folder) if not r.unexplained and not (r.engine == "vllm-0.11" and r.concurrency >= 512)
+    ]
+    fitted = fit_serving(table(rows))
+    documents = [
+        engine_document(fitted, name, sum(r.engine == name for r in rows)) for name in fitted.decode.names["e"]
+    ]
+    kernels = splitwise(folder)
+    early = splitwise_fit.fit(kernels)
+    families = {
+        family: {k: _round(v) for k, v in c.model_dump().items() if k in splitwise_fit.SPEC or k == "large_message"}
+        for family, c in early.items()
+    }
+    documents.append(
+        {
+            "schema_version": 1,
+            "name": "vllm-0.2",
+            "description": "vLLM of 2023: a Python host launches each kernel and samples each sequence.",
+            "default": families["hopper"],
+            "families": families,
+            "evidence": [{"figures": [*splitwise_fit.SPEC], "source": SPLITWISE, "n": len(kernels), "kind": "fitted"}],
+        }
+    )
+    for document in documents:
+        text = yaml.dump(document, Dumper=_Plain, sort_keys=False, width=118, allow_unicode=True)
+        (ENGINES / f"{document['name']}.yaml").write_text(text)
+    print({name: _round(float(np.exp(v))) for name, v in _accepted(fitted).items()})
+
+
+def _accepted(fitted: Fitted) -> dict[str, float]:
+    """Log tokens a step of multi-token prediction, by engine."""
+    (_, first), (_, groups) = fitted.decode.at["tokens_per_step"]
+    return {g: fitted.decode_at[first] + fitted.decode_at[groups + i] for i, g in enumerate(fitted.decode.names["g"])}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Fits reproduce a stand-in of known law; with the measurements at hand, errors stay bounded."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from agentflow.hardware import decode_step_time, prefill_time, serve
+from agentflow.hardware_documents import load_chip, load_engine, load_model
+from agentflow.schema.hardware import Constants, Deployment, Engine
+from benchmarks import splitwise_fit
+from benchmarks.hardware_data import Kernel, Serving, data_folder, inferencex, splitwise
+from benchmarks.hardware_fit import fit_serving, table
+from benchmarks.validate_hardware import cited_speeds, saturated, with_catalogue, worked_example
+
+NO_DATA = "the measurements are not here; set AGENTFLOW_DATA to their folder"
+
+
+def stand_in_kernels() -> list[Kernel]:
+    engine = load_engine("vllm-0.2")
+    out = []
+    for chip in ("a100-80gb", "h100-sxm"):
+        for tensor in (2, 4, 8):
+            for prompt, batch in ((256, 1), (1024, 1), (2048, 1), (512, 8), (512, 32)):
+                k = Kernel(chip, "llama2-70b", tensor, prompt, batch, 128, 1.0, 1.0)
+                d = splitwise_fit.deployment(k).model_copy(update={"engine": engine})
+                times = (prefill_time(d, prompt, batch), decode_step_time(d, batch, prompt + 64))
+                out.append(dataclasses.replace(k, prefill=times[0], decode=times[1]))
+    return out
+
+
+def test_fit_reproduces_a_stand_in_of_known_law() -> None:
+    kernels = stand_in_kernels()
+    prefill, decode = splitwise_fit.errors(kernels, splitwise_fit.fit(kernels))
+    assert prefill < 0.03
+    assert decode < 0.02
+
+
+def stand_in_runs() -> list[Serving]:
+    out = []
+    for chip in ("h100-sxm", "h200-sxm"):
+        for tensor in (2, 4, 8):
+            for load in (4.0, 16.0, 64.0):
+                for prompt, answer in ((1024.0, 1024.0), (8192.0, 1024.0)):
+                    d = Deployment(
+                        name="x", chip=load_chip(chip), model=load_model("llama-3.1-70b"),
+                        engine=load_engine("vllm"),
+                        tensor_parallel=tensor, weights="fp8", kv="fp8",
+                    )  # fmt: skip
+                    r = serve(d, load, prompt, answer)
+                    out.append(Serving(d, "vllm", load, prompt, answer, r.ttft.total, r.tpot))
+    return out
+
+
+def test_serving_fit_reproduces_a_stand_in_of_known_law() -> None:
+    rows = stand_in_runs()
+    t = table(rows)
+    tpot, ttft = fit_serving(t).predict(t)
+    assert np.abs(tpot / t.tpot - 1).mean() < 0.03
+    assert np.abs(ttft / t.ttft - 1).mean() < 0.10
+
+
+def test_fitting_code_and_public_functions_are_one_law() -> None:
+    rows = stand_in_runs()[:6]
+    t = table(rows)
+    fitted = fit_serving(t)
+    values = fitted.constants({k: v[:1] for k, v in t.groups.items()})
+    known = {k: float(np.ravel(v)[0]) for k, v in values.items() if k in Constants.model_fields}
+    engine = Engine(name="vllm", default=Constants(**known, reserved_output=0.6))
+    tpot, ttft = fitted.predict(t)
+    for i, row in enumerate(rows):
+        load = serve(row.deployment.model_copy(update={"engine": engine}), row.concurrency, row.input_tokens,
+                     row.output_tokens)  # fmt: skip
+        assert load.tpot == pytest.approx(tpot[i], rel=1e-6)
+        assert load.ttft.total == pytest.approx(ttft[i], rel=1e-6)
+
+
+def test_tables_that_need_no_data() -> None:
+    assert "groq-llama-3.1-70b" in cited_speeds()
+    assert "compute bound 557" in worked_example()
+
+
+@pytest.mark.skipif(data_folder() is None, reason=NO_DATA)
+def test_splitwise_errors_of_the_catalogue() -> None:
+    folder = data_folder()
+    assert folder is not None
+    decode, prefill = [], []
+    for k in splitwise(folder):
+        d = splitwise_fit.deployment(k).model_copy(update={"engine": load_engine("vllm-0.2")})
+        decode.append(abs(decode_step_time(d, k.batch, k.prompt + k.output / 2) / k.decode - 1))
+        prefill.append(abs(prefill_time(d, k.prompt, k.batch) / k.prefill - 1))
+    assert np.mean(decode) < 0.12
+    assert np.mean(prefill) < 0.15
+
+
+@pytest.mark.skipif(data_folder() is None, reason=NO_DATA)
+def test_inferencex_errors_of_the_catalogue() -> None:
+    folder = data_folder()
+    assert folder is not None
+    rows = [r for r in inferencex(folder) if not r.unexplained and not saturated(r)]
+    loads = [serve(with_catalogue(r), r.concurrency, r.input_tokens, r.output_tokens) for r in rows]
+    tpot = np.mean([abs(load.tpot / r.tpot - 1) for load, r in zip(loads, rows, strict=True)])
+    ttft = np.mean([abs(load.ttft.total / r.ttft - 1) for load, r in zip(loads, rows, strict=True)])
+    assert tpot < 0.16
+    assert ttft < 0.40
