@@ -83,7 +83,7 @@ def hist_index(seconds: ArrayLike) -> NDArray[np.int64]:
     seconds
         Durations >= 0, in seconds, of any shape.
     """
-    bits = np.ascontiguousarray(seconds, dtype=np.float64).view(np.int64)
+    bits = np.asarray(seconds, dtype=np.float64).view(np.int64)
     clipped: NDArray[np.int64] = np.clip((bits >> HIST_SHIFT) - HIST_OFFSET, 0, HIST_BINS - 1)
     return clipped
 
@@ -277,7 +277,7 @@ def load_result(path: str | os.PathLike[str]) -> Result:
         If the file is missing, is damaged, or is not such a file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             return _read(file)
     except FileNotFoundError as error:
         raise AgentflowError(f"{path}: no such file") from error

@@ -100,7 +100,7 @@ def run_example(path: Path) -> str:
 def replay(session: str) -> str:
     """Run the ``$ agentflow ...`` lines of a recorded session again; give the session that this makes.
 
-    ``$ echo $?`` prints the exit code of the command before it.
+    ``> /dev/null`` drops an output; ``$ echo $?`` prints the exit code of the command before it.
     """
     lines, code = [], 0
     for line in session.splitlines():
@@ -110,10 +110,12 @@ def replay(session: str) -> str:
         if line == "$ echo $?":
             lines.append(str(code))
             continue
-        program, *arguments = shlex.split(line.removeprefix("$ "), comments=True)
+        text, silent, _ = line.removeprefix("$ ").partition(" > /dev/null")
+        program, *arguments = shlex.split(text, comments=True)
         if program != "agentflow":
             raise ValueError(f"only agentflow's own output can be recorded, not that of {program!r}")
         done = run_command(arguments)
         code = done.returncode
-        lines.append((done.stdout + done.stderr if code == 2 else done.stdout).rstrip())
+        printed = done.stdout + done.stderr if code == 2 else done.stdout
+        lines += [] if silent else [line.rstrip() for line in printed.rstrip().splitlines()]
     return "\n".join(lines) + "\n"

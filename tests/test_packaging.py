@@ -97,19 +97,12 @@ def test_import_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_no_machine_paths_or_private_addresses() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if listed.returncode:
-        pytest.skip("not a git checkout")
+def test_no_machine_paths_or_addresses_of_registries() -> None:
     suspicious = re.compile("|".join(["/" + "work/", "/" + "root/", "/" + "home/[a-z]", "py" + r"pi\.org"]))
-    for name in filter(None, listed.stdout.split("\0")):
-        path = ROOT / name
-        if path.suffix in {".py", ".yaml", ".md", ".toml", ".svg", ""} and path.is_file():
-            found = suspicious.search(path.read_text(encoding="utf-8", errors="replace"))
-            assert found is None, f"{name}: {found and found[0]}"
+    folders = ("agentflow", "backends", "benchmarks", "docs", "examples", "tests", "workflows", ".ci")
+    files = [path for path in ROOT.iterdir() if path.is_file()]
+    files += [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    texts = [path for path in files if path.suffix in {".py", ".yaml", ".md", ".toml", ".txt", ".svg", ""}]
+    assert len(texts) > 200
+    found = [str(path.relative_to(ROOT)) for path in texts if suspicious.search(path.read_text(encoding="utf-8"))]
+    assert found == []

@@ -33,7 +33,8 @@ def test_commands_print_what_is_shown(block: Block) -> None:
     assert (found := difference(replay(block.text), block.text)) is None, found
 
 
-def test_python_sessions_print_what_is_shown() -> None:
+def test_python_sessions_print_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     text = "".join(block.text for block in BLOCKS if block.language == "pycon")
     test = doctest.DocTestParser().get_doctest(text, {}, "README", "README.md", 0)
     assert test.examples

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agentflow import documents
-from agentflow.errors import UsageError
+from agentflow.errors import UsageError, did_you_mean, listed, printable
 from agentflow.schema import Backend, LoopStep, MapStep, ModelFields, Step, Workflow, WorkflowStep
 
 BackendLike = str | os.PathLike[str] | Backend
@@ -108,19 +107,19 @@ def _check_targets(assign: Mapping[str, BackendLike], steps: list[ModelStep]) ->
         known.update(dict.fromkeys(f"{item.path}!{i}" for i in range(len(item.step.fallbacks))))
     for target in assign:
         if target not in known:
-            near = difflib.get_close_matches(target, list(known), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"those that do: {', '.join(known) or 'none'}"
-            raise UsageError(f"--assign {target}: no step of that name calls a model; {hint}")
+            near = did_you_mean(target, known)
+            hint = f"did you mean {near!r}?" if near else f"those that do: {listed(known) or 'none'}"
+            raise UsageError(f"assign {printable(target)}: no step of that name calls a model; {hint}")
 
 
 def _no_backend(homeless: list[ModelStep]) -> str:
     """Say which steps lack a backend, and which providers have their models."""
     models = {item.model for item in homeless}
-    steps = ", ".join(item.path for item in homeless[:5]) + (" ..." if len(homeless) > 5 else "")
+    steps = listed([item.path for item in homeless], 5)
     names = documents.list_backends()
     having = [{name.partition("/")[0] for name in names if name.partition("/")[2] == model} for model in models]
     providers = sorted(set.intersection(*having)) if having else []
-    what = " and ".join(sorted(model for model in models if model)) or "a model"
+    what = " and ".join(printable(model) for model in sorted(filter(None, models))) or "a model"
     if providers:
         way = f"providers that have {what}: {', '.join(providers)}; add for example --backend {providers[0]}"
     else:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from agentflow import units
 from agentflow.analysis.metrics import Dimension, Metrics, figure
-from agentflow.errors import UsageError
+from agentflow.errors import UsageError, quoted
 from agentflow.estimate import Estimate
 
 Verdict = Literal["pass", "fail", "inconclusive"]
@@ -86,7 +86,7 @@ def check(metrics: Metrics, gate: Gate) -> GateResult:
 
 
 def decide(estimate: Estimate, operator: str, limit: float) -> Verdict:
-    """Say whether `estimate operator limit` holds over the whole interval ("fail"), nowhere, or in part."""
+    """Say whether `estimate operator limit` holds over the whole interval ("fail"), nowhere in it, or in part."""
     low, high = estimate.low, estimate.high
     if low is None or high is None:
         return "inconclusive"
@@ -107,20 +107,12 @@ def _parse_limit(gate: Gate, dimension: Dimension) -> float:
         if dimension == "seconds":
             return units.parse_duration(gate.limit)
         if dimension == "share":
-            return units.parse_percent(gate.limit) if "%" in gate.limit else _number(gate.limit)
+            return units.parse_percent(gate.limit)
         if dimension == "usd":
-            return _number(gate.limit.removeprefix("$").removesuffix("USD").strip())
+            return units.parse_usd(gate.limit)
         return units.parse_count(gate.limit)
     except ValueError as error:
-        raise UsageError(f"--fail-if {gate.expression!r}: {error}") from error
-
-
-def _number(text: str) -> float:
-    """Read a finite number."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text!r} is not a finite number")
-    return number
+        raise UsageError(f"--fail-if {quoted(gate.expression)}: the limit {error}") from error
 
 
 def _runs_to_settle(estimate: Estimate, limit: float, runs: int) -> int:
@@ -130,4 +122,6 @@ def _runs_to_settle(estimate: Estimate, limit: float, runs: int) -> int:
         return estimate.runs_needed
     if distance < half / 100.0:  # the limit is the figure itself, as far as can be told
         return 0
-    return math.ceil(1.2 * runs * (half / distance) ** 2)
+    wanted = 1.2 * runs * (half / distance) ** 2
+    digit = int(10 ** max(0, math.floor(math.log10(wanted)) - 1))
+    return math.ceil(wanted / digit) * digit

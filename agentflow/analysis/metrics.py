@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agentflow.errors import UsageError
+from agentflow.errors import UsageError, did_you_mean, printable, quoted
 from agentflow.estimate import (
     Estimate,
     mean_estimate,
@@ -122,7 +121,7 @@ def parse_stat(mean: str | None, percent: str | None, name: str) -> Stat:
         return "mean"
     p = float(percent) / 100.0
     if not 0.0 < p < 1.0:
-        raise UsageError(f"{name}: a percentile lies between 0 and 100")
+        raise UsageError(f"{printable(name)}: a percentile lies between 0 and 100")
     return p
 
 
@@ -145,7 +144,7 @@ def figure(metrics: Metrics, name: str) -> Figure:
     if not column or (match is None and dimension != "count"):
         raise _unknown(metrics, name)
     if getattr(metrics.result, column) is None:
-        raise UsageError(f"{name}: no cost is known, because a backend of this scenario has no price")
+        raise UsageError(f"{printable(name)}: no cost is known, because a backend of this scenario has no price")
     return Figure(name, dimension, metrics.column(column, stat))
 
 
@@ -184,8 +183,8 @@ def figure_names(result: Result) -> list[str]:
 
 def _unknown(metrics: Metrics, name: str) -> UsageError:
     """Say that there is no such figure, and which comes near."""
-    near = difflib.get_close_matches(name, figure_names(metrics.result), n=1)
+    near = did_you_mean(name, figure_names(metrics.result))
     if near:
-        return UsageError(f"no figure named {name!r}; did you mean {near[0]!r}?")
+        return UsageError(f"no figure named {quoted(name)}; did you mean {near!r}?")
     known = "e2e.p95, ttft.p50, cost.mean, tokens.output.mean, calls.p99, outcomes.failed, steps.STEP.latency.p95"
-    return UsageError(f"no figure named {name!r}; figures are for example {known}")
+    return UsageError(f"no figure named {quoted(name)}; figures are for example {known}")

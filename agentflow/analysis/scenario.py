@@ -11,7 +11,7 @@ from agentflow import documents
 from agentflow.analysis.assignment import BackendLike, assign_backends
 from agentflow.analysis.compare import Comparison, compare_results
 from agentflow.analysis.precision import run_to_precision
-from agentflow.errors import UsageError
+from agentflow.errors import UsageError, listed, quoted
 from agentflow.result import Result
 from agentflow.schema import Backend, Workflow
 
@@ -148,7 +148,7 @@ def _label(workflow: Workflow, place: BackendLike | None, workflows: int, places
 
 
 def _tell_apart(scenarios: list[Scenario]) -> list[Scenario]:
-    """Number the scenarios whose labels are the same."""
+    """Give scenarios whose labels are the same a number."""
     seen: dict[str, int] = {}
     result = []
     for scenario in scenarios:
@@ -164,7 +164,7 @@ def find_baseline(scenarios: Sequence[Scenario], baseline: str | None) -> int | 
     if baseline is None:
         return None
     if baseline not in labels:
-        raise UsageError(f"no scenario named {baseline!r} to compare with; there are {', '.join(labels)}")
+        raise UsageError(f"no scenario named {quoted(baseline)} to compare with; there are {listed(labels)}")
     return labels.index(baseline)
 
 

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 
+_SILENT = 0.5  # seconds before progress is shown
+
 
 def stdout() -> Console:
-    """Return the console for results; plain text of at most 110 columns where it is no terminal."""
-    console = Console(highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console.width = 110
-    return console
+    """Return the console for results: as wide as the terminal, or COLUMNS, or 80; what it cannot encode is a `?`."""
+    if not (sys.stdout.encoding or "").lower().startswith("utf") and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    return Console(highlight=False, emoji=False, markup=False)
 
 
 def show(renderable: Any) -> None:
     """Print a table or a text."""
-    console = stdout()
-    console.print(renderable, soft_wrap=False)
+    stdout().print(renderable, soft_wrap=False)
 
 
 def print_json(found: Any) -> None:
-    """Print JSON; not a number and infinity do not occur in it."""
-    print(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print JSON, in ASCII; not a number and infinity do not occur in it."""
+    print(json.dumps(found, indent=2, allow_nan=False))
 
 
 def warn(text: str) -> None:
@@ -45,14 +46,22 @@ def announce_compiling() -> None:
 
 @contextmanager
 def progress() -> Iterator[Callable[[int, int], None] | None]:
-    """Show progress on stderr where that is a terminal."""
+    """Show progress on one line of stderr where that is a terminal, and only if it takes a while."""
     if not sys.stderr.isatty():
         yield None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    begun, shown = time.monotonic(), False
 
-    with Progress(
-        BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
-    ) as bar:
-        task = bar.add_task("runs", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    def tell(done: int, total: int) -> None:
+        nonlocal shown
+        if shown or (time.monotonic() - begun > _SILENT and done < total):
+            sys.stderr.write(f"\r{done:,} of {total:,} runs ({100 * done // max(total, 1)} %)\x1b[K")
+            sys.stderr.flush()
+            shown = True
+
+    try:
+        yield tell
+    finally:
+        if shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

@@ -7,7 +7,7 @@ from itertools import groupby
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from agentflow.report.tables import grid, plain
+from agentflow.report.text import grid, plain
 
 
 def catalogue_report(found: dict[str, list[str]]) -> RenderableType:
@@ -16,8 +16,7 @@ def catalogue_report(found: dict[str, list[str]]) -> RenderableType:
     if "workflows" in found:
         parts += [Text("workflows", "bold"), *(plain(f"  {name}") for name in found["workflows"]), Text()]
     if "backends" in found:
-        table = grid("backends", "models")
-        table.columns[1].no_wrap = False
+        table = grid("backends", "models", wrap=(1,))
         for provider, names in groupby(found["backends"], key=lambda name: name.partition("/")[0]):
             models = ", ".join(name.partition("/")[2] or name for name in names)
             table.add_row(plain(provider, "bold"), plain(models, limit=4000))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agentflow.analysis.compare import Comparison
-from agentflow.analysis.stack import by_component
+from agentflow.analysis.stack import bars, by_component
 from agentflow.analysis.summary import Summary
-from agentflow.errors import UsageError, printable
-from agentflow.report.palette import COLOURS, seconds
+from agentflow.errors import AgentflowError, UsageError, printable
+from agentflow.report.palette import COLOURS, seconds, share
 
 FORMATS = (".png", ".svg", ".pdf")
 _STYLE: Any = {
@@ -22,6 +24,24 @@ _STYLE: Any = {
     "text.parse_math": False,
     "figure.facecolor": "white",
 }
+_METADATA: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+_MOST_ROWS = 40
+
+
+@dataclass(frozen=True)
+class Row:
+    """One bar: its label, where it starts (s), its seconds by component, what is written behind it, its whisker."""
+
+    label: str
+    start: float
+    parts: dict[str, float]
+    note: str
+    whisker: tuple[float, float] | None = None
+
+    @property
+    def end(self) -> float:
+        """Where the bar or its whisker ends, in seconds."""
+        return max(self.start + sum(self.parts.values()), self.whisker[1] if self.whisker else 0.0)
 
 
 def check_plot(path: Path) -> None:
@@ -36,60 +56,91 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
     """Draw the stacked latency, one bar a scenario, with a whisker from p50 to p95."""
     cases = sorted(comparison.cases, key=lambda case: case.summary.e2e_s["p50"].value)
     names = sorted({case.summary.workflow for case in cases})
-    rows = [(case.label, case.summary) for case in cases]
-    _draw(rows, f"{', '.join(names)}: seconds to the answer", path)
+    rows = [_whole(case.label, case.summary) for case in cases]
+    note = "bars: mean by component; whiskers: p50 to p95"
+    _draw(rows, ", ".join(names), f"{note}; {cases[0].summary.runs:,} runs each", path)
 
 
 def plot_summary(summary: Summary, path: Path) -> None:
-    """Draw one scenario as one bar."""
-    places = sorted(set(summary.assignment.values()))
-    _draw([(", ".join(places) or summary.workflow, summary)], f"{summary.workflow}: seconds to the answer", path)
+    """Draw one scenario: a bar a step, where it stands on the mean critical path, and the whole below."""
+    steps = [
+        Row(bar.step, bar.start_s, bar.components_s, f"{seconds(bar.seconds)} s, {share(bar.share)}")
+        for bar in bars(summary)
+    ]
+    if len(steps) > _MOST_ROWS:
+        steps = []
+    places = ", ".join(sorted(set(summary.assignment.values())))
+    note = f"mean critical path by step and component; whisker: p50 to p95; {summary.runs:,} runs"
+    title = f"{summary.workflow} on {places}" if places else summary.workflow
+    _draw([*steps, _whole("the whole", summary)], title, note, path)
 
 
-def _draw(rows: list[tuple[str, Summary]], title: str, path: Path) -> None:
+def _whole(label: str, summary: Summary) -> Row:
+    """Return the bar of a whole scenario."""
+    p50, p95 = summary.e2e_s["p50"].value, summary.e2e_s["p95"].value
+    note = f"p50 {seconds(p50)} s, p95 {seconds(p95)} s"
+    return Row(label, 0.0, by_component(summary.critical_mean_s), note, (p50, p95))
+
+
+def _draw(rows: Sequence[Row], title: str, note: str, path: Path) -> None:
+    """Draw the rows, the first on top, and write the picture whole or not at all."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    partial = path.with_name(f".{path.name}.part{path.suffix}")
     with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(8.6, 1.5 + 0.46 * len(rows)), layout="constrained")
-        _bars(axes, rows)
-        axes.set_title(printable(title, 100), loc="left", fontweight="bold", fontsize=12)
-        axes.set_xlabel("seconds from the request to the answer (bar: mean by component, whisker: p50 to p95)")
-        axes.xaxis.grid(True, color="#DDDDDD")
-        axes.set_axisbelow(True)
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, ncols=min(6, len(labels)), frameon=False, loc="outside lower center", fontsize=9)
-        metadata: dict[str, Any] = {"Date": None} if path.suffix.lower() == ".svg" else {}
-        if path.suffix.lower() == ".pdf":
-            metadata = {"CreationDate": None}
-        partial = path.with_name(f".{path.name}.part{path.suffix}")
+        figure, axes = plt.subplots(figsize=(8.6, 1.6 + 0.42 * len(rows)), layout="constrained")
         try:
-            figure.savefig(partial, dpi=150, metadata=metadata)
+            _bars(axes, rows)
+            _frame(figure, axes, printable(title, 60), note)
+            figure.savefig(partial, dpi=150, metadata=_METADATA[path.suffix.lower()])
             os.replace(partial, path)
+        except OSError as error:
+            raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
         finally:
             partial.unlink(missing_ok=True)
             plt.close(figure)
 
 
-def _bars(axes: Any, rows: list[tuple[str, Summary]]) -> None:
-    totals = [by_component(summary.critical_mean_s) for _, summary in rows]
-    left = [0.0] * len(rows)
+def _frame(figure: Any, axes: Any, title: str, note: str) -> None:
+    """Put the title, the axis and the legend outside the bars."""
+    axes.set_title(title, loc="left", fontweight="bold", fontsize=12, pad=20)
+    axes.annotate(note, (0, 1), xytext=(0, 6), xycoords="axes fraction", textcoords="offset points",
+                  fontsize=9, color="#555555")  # fmt: skip
+    axes.set_xlabel("time from the request to the answer (s)")
+    axes.xaxis.grid(True, color="#DDDDDD")
+    axes.set_axisbelow(True)
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        columns = min(7, len(labels))
+        figure.legend(handles, labels, ncols=columns, frameon=False, loc="outside lower center", fontsize=9)
+
+
+def _bars(axes: Any, rows: Sequence[Row]) -> None:
+    """Draw the bars and what belongs to each."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    most = max(max(row.end for row in rows), 1e-9)
     places = list(range(len(rows)))[::-1]
+    left = [row.start for row in rows]
     for component, colour in COLOURS.items():
-        widths = [parts.get(component, 0.0) for parts in totals]
-        if not any(widths):
-            continue
-        axes.barh(places, widths, left=left, color=colour, label=component, height=0.62)
+        widths = [row.parts.get(component, 0.0) for row in rows]
+        if any(widths):
+            label = component if max(widths) > 0.002 * most else None  # what nobody could see needs no legend
+            axes.barh(places, widths, left=left, color=colour, label=label, height=0.64)
         left = [a + b for a, b in zip(left, widths, strict=True)]
-    for place, (_, summary) in zip(places, rows, strict=True):
-        p50, p95 = summary.e2e_s["p50"].value, summary.e2e_s["p95"].value
-        axes.plot([p50, p95], [place, place], color="black", linewidth=1.2, solid_capstyle="butt")
-        axes.plot([p50, p95], [place, place], "|", color="black", markersize=9)
-        axes.annotate(f"  p50 {seconds(p50)} s, p95 {seconds(p95)} s", (max(p95, left[len(rows) - 1 - place]), place),
+    halo = [Stroke(linewidth=3.0, foreground="white"), Normal()]
+    for place, row in zip(places, rows, strict=True):
+        if row.whisker is not None:
+            ends: Any = {"color": "black", "linewidth": 1.3, "markeredgewidth": 1.3, "markersize": 9}
+            axes.plot(row.whisker, [place, place], "-", solid_capstyle="butt", path_effects=halo, **ends)
+            axes.plot(row.whisker, [place, place], "|", **ends)
+        axes.annotate(row.note, (row.end, place), xytext=(6, 0), textcoords="offset points",
                       va="center", fontsize=8.5, color="#333333")  # fmt: skip
-    axes.set_yticks(places, [printable(label, 40) for label, _ in rows])
+    axes.set_yticks(places, [printable(row.label, 40) for row in rows])
     axes.tick_params(axis="y", length=0)
-    most = max(max(s.e2e_s["p95"].value for _, s in rows), *left, 1e-9)
-    axes.set_xlim(0, most * 1.32)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    longest = max(row.end / most + 0.0108 * len(row.note) for row in rows)  # a letter is about 1 % of the axis
+    axes.set_xlim(0, most * longest * 1.03)

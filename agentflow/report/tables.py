@@ -1,48 +1,24 @@
-"""Tables and bars for the terminal, by rich. All text from documents goes in as plain text, never as markup."""
+"""The reports of `run` and `compare` for a terminal of 80 columns or more, by rich."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agentflow.analysis.compare import Comparison
+from agentflow.analysis.compare import Case, Comparison
 from agentflow.analysis.gates import GateResult
-from agentflow.analysis.stack import bars, by_component, standout
-from agentflow.analysis.summary import Summary
+from agentflow.analysis.stack import standout
+from agentflow.analysis.summary import STATS, Summary
 from agentflow.errors import printable
 from agentflow.estimate import Estimate
-from agentflow.report.palette import COLOURS, SIGNS, count, dollars, seconds, share
+from agentflow.report.bars import case_bars, stack_table
+from agentflow.report.palette import count, dollars, seconds, share
+from agentflow.report.text import gates_table, grid, interval, is_ascii, plain
 
-_STATS = ("mean", "p50", "p90", "p95", "p99")
-_VERDICT = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
-
-
-def plain(text: str, style: str = "", limit: int = 80) -> Text:
-    """Show a name from a document: no markup, no control characters."""
-    return Text(printable(text, limit), style=style)
-
-
-def is_ascii(console: Console) -> bool:
-    """Whether the terminal can print ASCII only."""
-    return not (console.encoding or "").lower().startswith("utf")
-
-
-def grid(*columns: str, header: bool = True) -> Table:
-    """Make a table without lines; columns that begin with > are flush right."""
-    table = Table(box=None, show_header=header, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
-    return table
-
-
-def interval(e: Estimate, decimals: int = 0) -> str:
-    """Write an estimate's bounds, or how many runs they would need."""
-    if e.low is None or e.high is None:
-        return f"needs {e.runs_needed:,} runs" if e.runs_needed else ""
-    return f"[{seconds(e.low)}, {seconds(e.high)}]"
+__all__ = ["compare_report", "run_report"]
 
 
 def headline(summary: Summary) -> Text:
@@ -57,16 +33,22 @@ def headline(summary: Summary) -> Text:
 
 def estimates_table(summary: Summary) -> Table:
     """Show the distribution of the answer time and of the first token, in seconds."""
-    table = grid("seconds", *(f">{stat}" for stat in _STATS))
-    for name, found in (("to the answer", summary.e2e_s), ("to the first token", summary.ttft_s)):
-        table.add_row(name, *(Text(seconds(found[stat].value), "bold") for stat in _STATS))
-        table.add_row(Text("  95 % interval", "dim"), *(Text(interval(found[stat]), "dim") for stat in _STATS))
+    table = grid("seconds", ">to the answer", "95 % interval", ">to the first token", "95 % interval")
+    for stat in STATS:
+        cells: list[Text] = []
+        for e in (summary.e2e_s[stat], summary.ttft_s[stat]):
+            cells += [Text(seconds(e.value), "bold"), Text(interval(e), "dim")]
+        table.add_row(stat, *cells)
     return table
 
 
-def usage_lines(summary: Summary) -> Text:
+def usage_table(summary: Summary) -> Table:
     """Say how runs ended and what they used."""
-    ends = ", ".join(f"{name} {share(e.value)}" for name, e in summary.outcomes.items() if e.value > 0)
+    ends = []
+    for name, e in summary.outcomes.items():
+        if e.value > 0 or name == "answered":
+            bounds = "" if e.low is None or e.high is None else f" [{100 * e.low:.3g}, {100 * e.high:.3g}]"
+            ends.append(f"{printable(name)} {share(e.value)}{bounds}")
     tokens = {kind: e.value for kind, e in summary.tokens.items()}
     used = f"{count(tokens['input'])} tokens in"
     if tokens["cached_input"]:
@@ -77,41 +59,12 @@ def usage_lines(summary: Summary) -> Text:
     used += f"; {count(summary.calls.value)} calls, {count(summary.attempts.value)} attempts"
     if summary.cost_usd is not None:
         used += f"; {dollars(summary.cost_usd['mean'].value)}, p95 {dollars(summary.cost_usd['p95'].value)}"
-    return Text(printable(f"outcomes    {ends}", 400)) + Text(f"\nper run     {used}")
-
-
-def stacked(parts: dict[str, float], scale: float, ascii_only: bool, before: float = 0.0) -> Text:
-    """Draw seconds by component as one bar; `scale` is characters a second."""
-    bar, at, drawn = Text(" " * round(before * scale)), before, round(before * scale)
-    for component, amount in parts.items():
-        at += amount
-        width = round(at * scale) - drawn
-        drawn += width
-        bar.append(SIGNS[component][ascii_only] * width, COLOURS[component])
-    return bar
-
-
-def legend(components: Iterable[str], ascii_only: bool) -> Text:
-    """Explain the signs of the bars."""
-    text = Text()
-    for component in components:
-        text.append(SIGNS[component][ascii_only], COLOURS[component]).append(f" {component}   ", "dim")
-    return text
-
-
-def stack_table(summary: Summary, console: Console) -> RenderableType:
-    """Show how latency stacks: one bar a step, where it stands on the mean critical path."""
-    rows, ascii_only = bars(summary), is_ascii(console)
-    total = sum(row.seconds for row in rows)
-    if not rows or total <= 0:
-        return Text("no time passes")
-    names = max(len(printable(row.step, 28)) for row in rows)
-    width = max(10, min(60, console.width - names - 22))
-    table = grid("how latency stacks (mean)", "", ">seconds", ">share")
-    for row in rows:
-        bar = stacked(row.components_s, width / total, ascii_only, row.start_s)
-        table.add_row(plain(row.step, limit=28), bar, seconds(row.seconds), share(row.share))
-    return Group(table, legend(by_component(summary.critical_mean_s), ascii_only))
+    elif summary.calls.value:
+        used += "; the cost is not known"
+    table = grid("", "", header=False, wrap=(1,))
+    table.add_row(Text("outcomes", "dim"), Text(", ".join(ends)))
+    table.add_row(Text("per run", "dim"), Text(used))
+    return table
 
 
 def takeaway(summary: Summary) -> Text:
@@ -119,113 +72,82 @@ def takeaway(summary: Summary) -> Text:
     mean = standout(summary.critical_mean_s)
     if mean is None:
         return Text()
-    text = Text(
-        f"{share(mean.component_share)} of the mean {seconds(mean.total_s)} s is {mean.component}; the longest step is "
-    )
-    text.append_text(plain(mean.step)).append(f", {share(mean.step_share)}")
+    text = plain(mean.step, "bold").append(f" is the longest step, {share(mean.step_share)} of the mean ")
+    text.append(f"{seconds(mean.total_s)} s; {mean.component} is {share(mean.component_share)} over all steps.")
     tail = standout(summary.critical_tail_s) if summary.critical_tail_s else None
-    if tail is not None and (tail.step, tail.component) != (mean.step, mean.component):
-        text.append(f". In the slowest 5 % it is {tail.component} ({share(tail.component_share)}), and ")
-        text.append_text(plain(tail.step)).append(f" ({share(tail.step_share)})")
+    if tail is None:
+        return text
+    if (tail.step, tail.component) == (mean.step, mean.component):
+        return text.append(" The slowest 5 % of the runs are slow for the same reason.")
+    text.append(" In the slowest 5 % of the runs it is ")
+    text.append_text(plain(tail.step, "bold")).append(f", {share(tail.step_share)}")
+    if tail.component != tail.step_component or tail.component_share - tail.step_share > 0.005:
+        text.append(f", and {tail.component}, {share(tail.component_share)}")
     return text.append(".")
 
 
 def run_report(summary: Summary, console: Console, gates: Sequence[GateResult] = ()) -> RenderableType:
     """Show one scenario."""
-    parts: list[RenderableType] = [
-        headline(summary),
-        Text(),
-        estimates_table(summary),
-        Text(),
-        usage_lines(summary),
-        Text(),
-    ]
-    parts += [stack_table(summary, console), Text(), takeaway(summary)]
+    parts: list[RenderableType] = [headline(summary), Text(), estimates_table(summary), Text()]
+    parts += [usage_table(summary), Text(), stack_table(summary, console), Text(), takeaway(summary)]
     if gates:
         parts += [Text(), gates_table(gates)]
     return Group(*parts)
 
 
-def gates_table(gates: Sequence[GateResult]) -> Table:
-    """Show what the gates decided."""
-    table = grid("gate", "verdict", ">figure", "interval")
-    for gate in gates:
-        e = gate.estimate
-        bounds = "" if e.low is None else f"[{e.low:.4g}, {e.high:.4g}]"
-        if gate.runs_needed:
-            bounds += f" about {gate.runs_needed:,} runs would settle it"
-        verdict = Text(gate.verdict, _VERDICT[gate.verdict])
-        table.add_row(plain(gate.gate.expression), verdict, f"{e.value:.4g}", bounds)
-    return table
-
-
-def times(e: Estimate | None, is_baseline: bool) -> str:
-    """Write `3.1 ± 0.1 times`."""
+def times(e: Estimate | None, is_baseline: bool, ascii_only: bool = False) -> str:
+    """Write `3.1 ± 0.1`."""
     if is_baseline or e is None:
-        return "1" if is_baseline else ""
+        return "1" if is_baseline else "?"
     half = e.half_width
     digits = 2 if half is None or half < 0.05 else 1
-    return f"{e.value:.{digits}f}" + (f" ± {max(half, 0.5 * 10**-digits):.{digits}f}" if half is not None else "")
+    if half is None:
+        return f"{e.value:.{digits}f}"
+    sign = "+-" if ascii_only else "±"
+    return f"{e.value:.{digits}f} {sign} {max(half, 0.5 * 10**-digits):.{digits}f}"
 
 
 def compare_report(comparison: Comparison, console: Console, gates: Sequence[GateResult] = ()) -> RenderableType:
-    """Show scenarios side by side, the fastest first."""
+    """Show scenarios side by side, the fastest first; `gates` go through the cases, gate by gate."""
     cases = sorted(comparison.cases, key=lambda case: case.summary.e2e_s["p50"].value)
     base = comparison.cases[comparison.baseline]
     first = cases[0].summary
-    title = Text()
-    names = sorted({case.summary.workflow for case in cases})
-    title.append_text(plain(", ".join(names), "bold")).append(f", {first.runs:,} runs each, seed {first.seed}", "dim")
-    table = grid(
-        "seconds to the answer",
-        ">p50",
-        ">p95",
-        "95 % interval",
-        ">first token",
-        ">$ a run",
-        ">answered",
-        ">times faster",
-    )
+    title = plain(", ".join(sorted({case.summary.workflow for case in cases})), "bold", limit=160)
+    title.append(f", {first.runs:,} runs each, seed {first.seed}", "dim")
+    note = Text("times faster: p50 of ").append_text(plain(base.label))
+    note.append(" over this one's, on the same random numbers, with its 95 % interval").stylize("dim")
+    parts: list[RenderableType] = [title, Text(), compare_table(cases, base, console), Text()]
+    parts += [case_bars(cases, console), Text(), *outcome_lines(cases), note]
+    if gates:
+        labels = [case.label for case in comparison.cases] * (len(gates) // len(comparison.cases))
+        parts += [Text(), gates_table(gates, labels)]
+    return Group(*parts)
+
+
+def compare_table(cases: Sequence[Case], base: Case, console: Console) -> Table:
+    """Show the figures of each scenario in a row."""
+    columns = ["seconds", ">p50", ">p95", "95 % interval", ">first\ntoken", ">$ a run", ">times faster"]
+    table = grid(*columns, wrap=(0,), gap=2 if console.width >= 90 else 1)
     for case in cases:
         s = case.summary
-        ok = s.outcomes["answered"].value + s.outcomes["fallback"].value
         table.add_row(
-            plain(case.label, limit=34),
+            plain(case.label, limit=40),
             Text(seconds(s.e2e_s["p50"].value), "bold"),
             seconds(s.e2e_s["p95"].value),
             Text(interval(s.e2e_s["p95"]), "dim"),
             seconds(s.ttft_s["p50"].value),
             dollars(s.cost_usd["mean"].value) if s.cost_usd else "?",
-            share(ok),
-            times(case.speedup["p50"], case is base),
+            times(case.speedup["p50"], case is base, is_ascii(console)),
         )
-    ascii_only = is_ascii(console)
-    totals = {case.label: by_component(case.summary.critical_mean_s) for case in cases}
-    most = max(sum(parts.values()) for parts in totals.values()) or 1.0
-    labels = max(len(printable(case.label, 34)) for case in cases)
-    width = max(10, console.width - labels - 12)
-    stack = grid("where they go (mean)", "", ">seconds")
-    used: dict[str, None] = {}
+    return table
+
+
+def outcome_lines(cases: Sequence[Case]) -> list[RenderableType]:
+    """Say how the runs of each scenario ended."""
+    if all(case.summary.outcomes["answered"].value == 1.0 for case in cases):
+        return [Text("outcomes: every run was answered", "dim")]
+    table = grid("outcomes", "", wrap=(0, 1))
     for case in cases:
-        parts = totals[case.label]
-        used.update(dict.fromkeys(parts))
-        stack.add_row(
-            plain(case.label, limit=34),
-            stacked(parts, width / most, ascii_only),
-            seconds(sum(parts.values())),
-        )
-    note = Text("Times faster: p50 of ").append_text(plain(base.label))
-    note.append(" over this one's; the same random numbers in each, ± is the 95 % interval.").stylize("dim")
-    shown: list[RenderableType] = [
-        title,
-        Text(),
-        table,
-        Text(),
-        stack,
-        legend(used, ascii_only),
-        Text(),
-        note,
-    ]
-    if gates:
-        shown += [Text(), gates_table(gates)]
-    return Group(*shown)
+        ends = [f"{printable(name)} {share(e.value)}" for name, e in case.summary.outcomes.items() if e.value > 0]
+        table.add_row(plain(case.label, limit=40), ", ".join(ends))
+    return [table, Text()]

@@ -10,7 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from agentflow.errors import printable
-from agentflow.report.tables import grid, plain
+from agentflow.report.text import grid, plain
 from agentflow.schema import Backend, Quorum, Workflow, describe
 from agentflow.units import format_count, format_price, format_rate
 
@@ -122,7 +122,7 @@ def backend_report(backend: Backend) -> RenderableType:
     head = plain(backend.name, "bold").append(f"  {backend.status}", "cyan")
     if backend.as_of:
         head.append(f", as of {backend.as_of}", "dim")
-    figures = grid("figure", "value")
+    figures = grid("figure", "value", wrap=(1,))
     rows = [
         (
             "time to first token",
@@ -154,8 +154,8 @@ def backend_report(backend: Backend) -> RenderableType:
         rows.append(("prefix cache", f"hits {backend.cache.hit_rate:.0%}, from {backend.cache.min_tokens:,} tokens"))
     for row in rows:
         figures.add_row(row[0], plain(row[1], limit=300))
-    evidence = grid("evidence for", "kind", "date", ">n", "source")
-    evidence.columns[0].no_wrap = evidence.columns[4].no_wrap = False
+    evidence = grid("evidence for", "kind", "date", ">n", "source", wrap=(0, 4))
+    evidence.columns[0].max_width = 20
     for item in backend.evidence:
         source = printable(" ".join(item.source.split()), 300)
         note = f"; {printable(' '.join(item.note.split()), 400)}" if item.note else ""

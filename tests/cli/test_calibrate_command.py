@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agentflow.cli.calibrate import calibrate_command
+from agentflow.cli.calibration import calibrate_command
 from agentflow.documents import parse_backend
 from agentflow.errors import CalibrationError, UsageError
 

@@ -1,0 +1,206 @@
+"""The commands that simulate: run, compare, demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agentflow.cli import output
+from agentflow.errors import UsageError, quoted
+
+if TYPE_CHECKING:
+    from agentflow.analysis.compare import Comparison
+    from agentflow.analysis.gates import Gate, GateResult
+    from agentflow.result import Result
+
+DEMO_WORKFLOW = "prompt-chain-8"
+DEMO_BACKENDS = [
+    "cerebras",
+    "groq",
+    "sambanova",
+    "fireworks",
+    "together",
+    "openai/gpt-4.1",
+    "anthropic/claude-sonnet-4.5",
+]
+
+Runs = Annotated[int, typer.Option(help="Number of simulated runs.", min=1, max=100_000_000)]
+Seed = Annotated[int, typer.Option(help="Run n of a seed is always the same.", min=0, max=2**63 - 1)]
+Threads = Annotated[
+    int | None, typer.Option(help="Threads; by default one a core. The result is the same.", min=1, max=1024)
+]
+Precision = Annotated[str | None, typer.Option(help="Go on until the interval of the p95 is this narrow, such as 2%.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Plot = Annotated[Path | None, typer.Option(help="Draw the stacked latency: a .png, .svg or .pdf.")]
+FailIf = Annotated[
+    list[str] | None,
+    typer.Option(help="Gate such as 'e2e.p95>10s'; exit code 1 if it is so. May be repeated."),
+]
+Assign = Annotated[list[str] | None, typer.Option(help="STEP=BACKEND: another backend for one step. May be repeated.")]
+Workflow = Annotated[str, typer.Argument(help="A workflow of the catalogue, or the path of a file.")]
+
+
+def run(
+    workflow: Workflow,
+    backend: Annotated[str | None, typer.Option(help="A backend, a provider, or the path of a file.")] = None,
+    assign: Assign = None,
+    runs: Runs = 10_000,
+    seed: Seed = 0,
+    threads: Threads = None,
+    precision: Precision = None,
+    fail_if: FailIf = None,
+    json: Json = False,
+    plot: Plot = None,
+    save: Annotated[Path | None, typer.Option(help="Save the result, with a column a run.")] = None,
+) -> None:
+    """Simulate a workflow: how long until the answer, and where the seconds go."""
+    gates = _gates(fail_if)
+    _check_plot(plot)
+    wanted, assigned = _precision(precision), _assignments(assign)
+    from agentflow.analysis.gates import check
+    from agentflow.analysis.metrics import Metrics
+    from agentflow.analysis.scenario import simulate
+    from agentflow.analysis.summary import summary_of
+
+    output.announce_compiling()
+    with output.progress() as progress:
+        result = simulate(workflow, backend, assign=assigned, runs=runs, seed=seed, threads=threads,
+                          precision=wanted, progress=progress)  # fmt: skip
+    metrics = Metrics(result)
+    checked = [check(metrics, gate) for gate in gates]
+    summary = summary_of(metrics)
+    if save is not None:
+        result.save(save)
+    if plot is not None:
+        from agentflow.report.plots import plot_summary
+
+        plot_summary(summary, plot)
+    if json:
+        from agentflow.report.jsonable import run_object
+
+        output.print_json(run_object(summary, checked))
+    else:
+        from agentflow.report.tables import run_report
+
+        output.show(run_report(summary, output.stdout(), checked))
+    _finish([result], wanted, checked)
+
+
+def compare(
+    workflows: Annotated[list[str], typer.Argument(help="One workflow or several.")],
+    backend: Annotated[list[str] | None, typer.Option(help="A backend or a provider. Repeat it to compare.")] = None,
+    assign: Assign = None,
+    runs: Runs = 10_000,
+    seed: Seed = 0,
+    threads: Threads = None,
+    precision: Precision = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="What the others are compared with; by default the slowest.")
+    ] = None,
+    fail_if: FailIf = None,
+    json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """Compare backends, or workflows, over the same random numbers: "3.1 ± 0.1 times faster"."""
+    gates = _gates(fail_if)
+    _check_plot(plot)
+    wanted, assigned = _precision(precision), _assignments(assign)
+    from agentflow.analysis.scenario import compare as compare_scenarios
+
+    output.announce_compiling()
+    with output.progress() as progress:
+        found = compare_scenarios(workflows, backend or None, assign=assigned, runs=runs, seed=seed,
+                                  threads=threads, precision=wanted, baseline=baseline,
+                                  progress=progress)  # fmt: skip
+    _report(found, gates, json, plot, wanted)
+
+
+def demo(runs: Runs = 10_000, seed: Seed = 0, json: Json = False, plot: Plot = None) -> None:
+    """Show a chain of eight calls on several providers."""
+    compare([DEMO_WORKFLOW], DEMO_BACKENDS, runs=runs, seed=seed, json=json, plot=plot)
+
+
+def _report(found: Comparison, gates: Sequence[Gate], json: bool, plot: Path | None, wanted: float | None) -> None:
+    """Print a comparison and exit."""
+    from agentflow.analysis.gates import check
+    from agentflow.analysis.metrics import Metrics
+
+    metrics = [Metrics(case.result) for case in found.cases] if gates else []
+    checked = [check(metric, gate) for gate in gates for metric in metrics]
+    if plot is not None:
+        from agentflow.report.plots import plot_comparison
+
+        plot_comparison(found, plot)
+    if json:
+        from agentflow.report.jsonable import compare_object
+
+        output.print_json(compare_object(found, checked))
+    else:
+        from agentflow.report.tables import compare_report
+
+        output.show(compare_report(found, output.stdout(), checked))
+    _finish([case.result for case in found.cases], wanted, checked)
+
+
+def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[GateResult]) -> None:
+    """Say if a precision was not met, and exit with the gates' code."""
+    from agentflow.analysis.gates import exit_code
+
+    if wanted is not None:
+        from agentflow.analysis.precision import relative_half_width
+
+        width = max(relative_half_width(result) for result in results)
+        if width > wanted:
+            output.warn(
+                f"the p95 is known to {100 * width:.2g} %, not to {100 * wanted:.2g} %: "
+                f"stopped at {results[0].runs:,} runs"
+            )
+    raise typer.Exit(exit_code([gate.verdict for gate in checked]))
+
+
+def _assignments(pairs: list[str] | None) -> dict[str, str]:
+    """Read STEP=BACKEND pairs."""
+    found: dict[str, str] = {}
+    for pair in pairs or ():
+        step, equals, backend = pair.partition("=")
+        if not (step and equals and backend):
+            raise UsageError(f"--assign {quoted(pair)}: write STEP=BACKEND, such as write=groq")
+        if step in found:
+            raise UsageError(f"--assign {quoted(pair)}: the step has a backend already")
+        found[step] = backend
+    return found
+
+
+def _precision(text: str | None) -> float | None:
+    """Read a precision such as 2%."""
+    if text is None:
+        return None
+    from agentflow.units import parse_percent
+
+    try:
+        share = parse_percent(text)
+    except ValueError as error:
+        raise UsageError(f"--precision: {error}") from None
+    if not 0.0 < share < 1.0:
+        raise UsageError(f"--precision {quoted(text)}: must be between 0 and 100 %, such as 2%")
+    return share
+
+
+def _gates(expressions: list[str] | None) -> list[Gate]:
+    """Read the gates, before anything is simulated."""
+    if not expressions:
+        return []
+    from agentflow.analysis.gates import parse_gate
+
+    return [parse_gate(expression) for expression in expressions]
+
+
+def _check_plot(plot: Path | None) -> None:
+    """Refuse a picture that could not be written, before anything is simulated."""
+    if plot is not None:
+        from agentflow.report.plots import check_plot
+
+        check_plot(plot)

@@ -1,0 +1,76 @@
+"""What all tables share. Text from documents goes in as plain text, never as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agentflow.analysis.gates import GateResult
+from agentflow.analysis.metrics import Dimension
+from agentflow.errors import printable
+from agentflow.estimate import Estimate
+from agentflow.report.palette import count, dollars, seconds, share
+
+_VERDICT = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
+
+
+def plain(text: str, style: str = "", limit: int = 80) -> Text:
+    """Show a name from a document: no markup, no control characters."""
+    return Text(printable(text, limit), style=style)
+
+
+def is_ascii(console: Console) -> bool:
+    """Whether the terminal can print ASCII only."""
+    return not (console.encoding or "").lower().startswith("utf")
+
+
+def grid(*columns: str, header: bool = True, wrap: Sequence[int] = (), gap: int = 2) -> Table:
+    """Make a table without lines; columns that begin with > are flush right, those in `wrap` may be folded."""
+    table = Table(box=None, show_header=header, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
+    for number, column in enumerate(columns):
+        table.add_column(
+            column.lstrip(">"),
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=number not in wrap,
+            overflow="fold",
+        )
+    return table
+
+
+def interval(e: Estimate) -> str:
+    """Write an estimate's bounds, or how many runs they would need."""
+    if e.low is None or e.high is None:
+        return f"needs {e.runs_needed:,} runs" if e.runs_needed else ""
+    return f"[{seconds(e.low)}, {seconds(e.high)}]"
+
+
+def in_unit(value: float, dimension: Dimension) -> str:
+    """Write a figure with the unit of what it measures."""
+    if dimension == "seconds":
+        return f"{seconds(value)} s"
+    if dimension == "share":
+        return share(value)
+    return dollars(value) if dimension == "usd" else count(value)
+
+
+def gates_table(gates: Sequence[GateResult], labels: Sequence[str] = ()) -> Table:
+    """Show what the gates decided; `labels` name the scenario of each, where there are several."""
+    table = grid(*(["scenario"] if labels else []), "fails if", "verdict", ">figure", "95 % interval", wrap=(0, 3, 4))
+    for number, gate in enumerate(gates):
+        e = gate.estimate
+        bounds = f"needs {e.runs_needed:,} runs"
+        if e.low is not None and e.high is not None:
+            bounds = f"[{in_unit(e.low, gate.dimension)}, {in_unit(e.high, gate.dimension)}]"
+            if gate.runs_needed:
+                bounds += f", about {gate.runs_needed:,} runs would settle it"
+        table.add_row(
+            *([plain(labels[number], limit=40)] if labels else []),
+            plain(gate.gate.expression),
+            Text(gate.verdict, _VERDICT[gate.verdict]),
+            in_unit(e.value, gate.dimension),
+            Text(bounds, "dim"),
+        )
+    return table
