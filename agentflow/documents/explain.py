@@ -26,6 +26,8 @@ def explain(error: ValidationError, root: type[Model], tree: Tree) -> None:
         elif kind == "missing":
             tree.add(path[:-1], f"'{path[-1]}' is missing", f"add {path[-1]}: ..")
         else:
+            if kind == "too_short" and value:
+                continue  # its entries were dropped, each with a problem of its own
             message, hint = _words(kind, value, context)
             tree.add(path, message, hint)
 

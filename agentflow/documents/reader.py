@@ -36,9 +36,12 @@ class Tree:
     values: dict[Where, tuple[int, int]] = field(default_factory=dict)
     keys: dict[Where, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unread: set[Where] = field(default_factory=set)  # values that stand in for what could not be read
 
     def add(self, path: Where, message: str, hint: str | None = None, *, key: bool = False) -> None:
         """Note a problem at a key or value of the document; what is missing stands at what holds it."""
+        if any(path[:end] in self.unread for end in range(len(path) + 1)):
+            return  # a consequence of what is noted already
         line, column = self.place(path, key=key)
         self.problems.append(Problem(self.file, line, column, dotted(path), message, hint))
 
@@ -68,7 +71,7 @@ def dotted(path: Where) -> str:
 
 
 def read_tree(text: str | bytes, file: str) -> Tree:
-    """Read a document.
+    """Read a document; numbers out of bounds and keys that stand twice are noted in it, and reading goes on.
 
     Raises
     ------
@@ -88,7 +91,6 @@ def read_tree(text: str | bytes, file: str) -> Tree:
         if isinstance(error, DocumentError):
             raise
         _fail(tree, (1, 1), "is not YAML that can be read", "check quotes and escapes")
-    tree.check()
     return tree
 
 
@@ -220,18 +222,19 @@ def _scalar(event: Any, path: Where, at: tuple[int, int], tree: Tree) -> Any:
         return None
     if text in ("true", "false"):
         return text == "true"
-    number: int | float
     if _INT.fullmatch(text):
         if len(text.lstrip("+-0")) > 15:
-            message = f"the number {quoted(text, 20)} has more than 15 digits"
-            tree.problems.append(Problem(tree.file, *at, dotted(path), message, "write a smaller one"))
-            return 0
+            return _out_of_bounds(f"the number {quoted(text, 20)} has more than 15 digits", path, at, tree)
         return int(text)
     if len(text) <= 400 and _FLOAT.fullmatch(text):
         number = float(text)
         if number in (float("inf"), float("-inf")):
-            message = f"the number {quoted(text, 20)} is too large"
-            tree.problems.append(Problem(tree.file, *at, dotted(path), message, "write a smaller one"))
-            return 0
+            return _out_of_bounds(f"the number {quoted(text, 20)} is too large", path, at, tree)
         return number
     return text
+
+
+def _out_of_bounds(message: str, path: Where, at: tuple[int, int], tree: Tree) -> int:
+    tree.problems.append(Problem(tree.file, *at, dotted(path), message, "write a smaller one"))
+    tree.unread.add(path)
+    return 1

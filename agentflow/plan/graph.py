@@ -42,7 +42,7 @@ class Report:
             If there is any problem.
         """
         if self.problems:
-            raise PlanError(self.problems)
+            raise PlanError(sorted(self.problems, key=lambda p: (p.file, p.line, p.column)))
 
 
 @dataclass(frozen=True)
@@ -200,17 +200,17 @@ def analyse(
     kind, steps, _ = scopes[-1]
     before = len(report.problems)
     _check_names(document, steps, at, report)
-    if len(report.problems) > before:
-        return None
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(steps)
-    graph.add_edges_from(_edges(steps))
+    graph.add_edges_from((a, b) for a, b in _edges(steps) if a in steps and b in steps and a != b)
     try:
         order = tuple(nx.lexicographical_topological_sort(graph, key={n: i for i, n in enumerate(steps)}.get))
     except nx.NetworkXUnfeasible:
         ring = [u for u, _ in nx.find_cycle(graph)]
         circle = " -> ".join([*ring, ring[0]])
         report.add(document, (*at, ring[0]), f"cycle {circle}", "a repetition is a step of type loop")
+        return None
+    if len(report.problems) > before:
         return None
     scopes[-1] = (kind, steps, graph)
     _check_from(document, scopes, at, report, chain)

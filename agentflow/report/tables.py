@@ -61,6 +61,10 @@ def usage_table(summary: Summary) -> Table:
         used += f"; {dollars(summary.cost_usd['mean'].value)}, p95 {dollars(summary.cost_usd['p95'].value)}"
     elif summary.calls.value:
         used += "; the cost is not known"
+    without = ("failed", "deadline_exceeded", "budget_exceeded")
+    lost = sum(e.value for name, e in summary.outcomes.items() if name in without)
+    if lost > 0:
+        ends[-1] += "; the times count runs without an answer up to their end"
     table = grid("", "", header=False, wrap=(1,))
     table.add_row(Text("outcomes", "dim"), Text(", ".join(ends)))
     table.add_row(Text("per run", "dim"), Text(used))

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from agentflow import documents
-from agentflow.errors import DocumentError, NotFoundError
+from agentflow.errors import DocumentError, NotFoundError, PlanError
+from agentflow.plan import compile_plan
 
 GOOD = """schema_version: 1
 name: ok
@@ -166,3 +167,25 @@ def test_mutated_documents() -> None:
 @pytest.mark.slow
 def test_mutated_documents_many() -> None:
     assert sum(_fuzz(100_000, 2)) == 100_000
+
+
+def test_a_number_out_of_bounds_hides_no_other_problem() -> None:
+    text = "schema_version: 1\nname: x\nsteps:\n  a: {type: wait, duration: 1e999}\n  b: {type: tool, latency: -1s}\n"
+    with pytest.raises(DocumentError) as caught:
+        documents.parse_workflow(text, "f.yaml")
+    assert [(p.line, p.column) for p in caught.value.problems] == [(4, 29), (5, 28)]
+
+
+def test_a_bad_entry_does_not_leave_an_empty_list_behind() -> None:
+    text = "schema_version: 1\nname: x\nsteps:\n  a: {type: tool, latency: 1s, catch: [{errors: [timeot], to: b}]}\n"
+    with pytest.raises(DocumentError) as caught:
+        documents.parse_workflow(text, "f.yaml")
+    assert [p.message for p in caught.value.problems] == ["no error is named 'timeot'"]
+
+
+def test_a_cycle_is_told_beside_a_missing_step() -> None:
+    steps = "  a: {type: tool, latency: 1s, needs: [b]}\n  b: {type: tool, latency: 1s, needs: [a]}\n"
+    text = f"schema_version: 1\nname: x\nsteps:\n{steps}  c: {{type: tool, latency: 1s, needs: [gone]}}\n"
+    with pytest.raises(PlanError) as caught:
+        compile_plan(documents.parse_workflow(text, "f.yaml"), {}, documents.position_of)
+    assert [p.line for p in caught.value.problems] == [4, 6]
