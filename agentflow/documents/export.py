@@ -10,6 +10,7 @@ import yaml
 from agentflow.schema import Backend, Workflow
 from agentflow.schema._base import Model
 from agentflow.schema.distribution import FAMILY_CLASSES, written
+from agentflow.schema.fields import field_texts
 
 _MODELS: dict[str, type[Model]] = {"workflow": Workflow, "backend": Backend}
 
@@ -37,15 +38,42 @@ def _plain(value: Any) -> Any:
 
 
 def json_schema(kind: Literal["workflow", "backend"]) -> dict[str, Any]:
-    """Return the JSON Schema (draft-07) of a kind of document."""
+    """Return the JSON Schema (draft-07) of a kind of document, each field with what it means."""
     schema = _MODELS[kind].model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
-    schema["definitions"] = schema.pop("$defs", {})
+    definitions = schema.pop("$defs", {})
+    for name, node in {**definitions, _MODELS[kind].__name__: schema}.items():
+        _explain(node, models().get(name))
+    schema["definitions"] = definitions
     made = {"$schema": "http://json-schema.org/draft-07/schema#", **_draft07(schema)}
     return made
 
 
+def models() -> dict[str, type[Model]]:
+    """Return all models of documents by their class's name."""
+    found, todo = {}, [Model]
+    while todo:
+        for model in todo.pop().__subclasses__():
+            found[model.__name__] = model
+            todo.append(model)
+    return found
+
+
+def _explain(node: dict[str, Any], model: type[Model] | None) -> None:
+    """Put the fields' texts into a model's schema, which may stand behind its short forms."""
+    if model is None:
+        return
+    for form in node.get("anyOf", [node]):
+        for name, text in field_texts(model).items():
+            key = model.model_fields[name].alias or name
+            if text.text and key in form.get("properties", {}):
+                form["properties"][key]["description"] = text.text
+
+
 def _draft07(node: Any) -> Any:
-    """Take out what draft-07 does not know."""
+    """Take out what draft-07 does not know, and defaults that are no plain values."""
     if isinstance(node, dict):
-        return {key: _draft07(value) for key, value in node.items() if key not in ("discriminator", "default")}
+        plain = {key: _draft07(value) for key, value in node.items() if key != "discriminator"}
+        if isinstance(plain.get("default"), dict | list) and "properties" not in node:
+            del plain["default"]
+        return plain
     return [_draft07(item) for item in node] if isinstance(node, list) else node

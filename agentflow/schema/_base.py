@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, Strict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, Strict, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError
 
 T = TypeVar("T")
@@ -58,6 +58,12 @@ class Model(BaseModel):
         if not cls.short_forms:
             return schema
         return {"anyOf": [*cls.short_forms, schema]}
+
+
+def written_form(annotation: Any) -> tuple[dict[str, Any], ...]:
+    """Return the JSON Schema of an annotated scalar or distribution, as a short form of a mapping."""
+    found = [part.json_schema for part in annotation.__metadata__ if isinstance(part, WithJsonSchema)]
+    return tuple(schema for schema in found if schema is not None)
 
 
 def checked(parse: Callable[[Any], T], hint: str) -> Callable[[Any], T]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
 from agentflow.errors import quoted
-from agentflow.schema._base import Items, Model, problem
+from agentflow.schema._base import Items, Model, problem, written_form
 from agentflow.schema.distribution import Constant, CountDistribution, DurationDistribution
 from agentflow.schema.scalars import (
     ErrorName,
@@ -41,6 +41,7 @@ class ErrorSpec(Model):
         How long a hang lasts (s), for `timeout`.
     """
 
+    short_forms = written_form(Share)
     probability: Share
     at: Moment | None = None
     retry_after: DurationDistribution | None = None
@@ -66,8 +67,11 @@ Errors = Annotated[dict[ErrorNames, Annotated[ErrorSpec, BeforeValidator(_error)
 class Timeout(Model):
     """Bounds on one attempt (s): on all of it, and on each wait for a token."""
 
+    short_forms = written_form(PositiveSeconds)
     attempt: PositiveSeconds | None = None
+    """Bound on a whole attempt (s)."""
     idle: PositiveSeconds | None = None
+    """Bound on the wait for the first token, and on each gap between two (s)."""
 
 
 def _timeout(value: Any) -> Any:
@@ -92,15 +96,20 @@ class Hedge(Model):
     """A second call to the same place when the first takes long; the first success wins."""
 
     after: Annotated[float | str, PlainValidator(_after), WithJsonSchema({"type": ["string", "number"]})]
+    """When the next call starts: a duration, or a quantile of the step's own latency such as `p95`."""
     max_hedges: int = Field(default=1, ge=1, le=8)
+    """How many calls besides the first."""
 
 
 class Fallback(Model):
     """Where a call goes when its retries are used up: another model, another backend, or both."""
 
     model: Line | None = None
+    """Another model."""
     backend: Line | None = None
+    """Another backend."""
     on: Items[ErrorNames] = ("rate_limit", "timeout", "server_error", "invalid_output", "context_overflow")
+    """The errors that lead here."""
 
     @model_validator(mode="after")
     def _some(self) -> Fallback:
@@ -113,13 +122,16 @@ class Catch(Model):
     """Which errors of a step lead on to which other step."""
 
     errors: Annotated[Items[ErrorNames], Field(min_length=1)]
+    """The errors that it takes."""
     to: Identifier
+    """The step that goes on."""
 
 
 class Quorum(Model):
     """Wait for this many of the branches."""
 
     quorum: int = Field(ge=1, le=100_000)
+    """How many branches."""
 
 
 def _join(value: Any) -> Any:
@@ -152,9 +164,13 @@ Join = Annotated[
 class InputTokens(Model):
     """Input of a call: its own tokens, shares of earlier steps' outputs, and the loop's history."""
 
+    short_forms = written_form(CountDistribution)
     own: CountDistribution = ZERO
+    """Tokens of the prompt itself."""
     from_: dict[Reference, NonNegative] = Field(default={}, alias="from")
+    """Shares of earlier steps' visible output."""
     history: bool = False
+    """Add what all steps of the loop wrote in its earlier iterations."""
 
 
 def _input(value: Any) -> Any:
@@ -174,9 +190,13 @@ class Media(Model):
     """Images and sound in the input, as tokens."""
 
     images: int = Field(default=0, ge=0, le=10_000)
+    """How many images."""
     tokens_per_image: NonNegative = 0.0
+    """Tokens of an image."""
     audio_seconds: Seconds = 0.0
+    """Length of the sound (s)."""
     tokens_per_audio_second: NonNegative = 0.0
+    """Tokens of a second of sound."""
 
     @property
     def tokens(self) -> float:

@@ -42,9 +42,13 @@ class StepBase(Model):
     """What all steps have."""
 
     needs: Items[Reference] = ()
+    """Steps that come before this one; `triage.billing` names a route of a step."""
     description: Prose = ""
+    """For readers."""
     outcome: Identifier | None = None
+    """How a run is counted that ends here, such as `escalated`, instead of `answered`."""
     catch: Items[Catch] = ()
+    """Where to go on when this step fails with certain errors."""
 
 
 class CallStep(StepBase):
@@ -52,26 +56,42 @@ class CallStep(StepBase):
 
     later: ClassVar[Mapping[str, str]] = {"circuit_breaker": _BREAKER}
     join: Join = "all"
+    """When a step with several needs starts: `all`, `any`, or `{quorum: 2}`; the others are cancelled."""
     errors: Errors = Field(default={})
+    """Probability of each error in an attempt, added to the backend's own."""
     timeout: TimeoutField | None = None
+    """Bound on an attempt: `30s`, or `{attempt: 30s, idle: 5s}`."""
     retry: Retry | None = None
+    """How failed attempts are tried again: a preset, a policy, or a list of them from inside to outside."""
     hedge: Hedge | None = None
+    """A second call when the first takes long: `{after: 2s, max_hedges: 1}`."""
     routes: Routes = Field(default={})
+    """Ways on and their probabilities, which add up to 1."""
 
 
 class ModelFields(CallStep):
     """What all steps have that call a model."""
 
     model: Line | None = None
+    """The LLM's name; by default that of `defaults`."""
     backend: Line | None = None
+    """Where the call goes; by default that of `defaults` or of the command."""
     input_tokens: Input = InputTokens()
+    """Input: a distribution, or `{own: .., from: {STEP: share}, history: true}`."""
     cached_input_tokens: CountDistribution | None = None
+    """Tokens of the input that the backend has seen before, where it caches."""
     output_tokens: CountDistribution
+    """Visible output, drawn anew by each attempt."""
     reasoning_tokens: CountDistribution | None = None
+    """Hidden output before the first visible token: waited for, paid, not shown."""
     max_tokens: PositiveTokens | None = None
+    """Bound on reasoning and output together."""
     media: Media | None = None
+    """Images and sound in the input, as tokens."""
     stream: bool | None = None
+    """Whether the user sees this step's tokens as they come."""
     fallbacks: Items[Fallback] = ()
+    """Other models or backends to go on with when the retries are used up."""
 
 
 class ChatStep(ModelFields):
@@ -92,6 +112,7 @@ class RetrievalStep(ModelFields):
 
     type: Literal["retrieval"] = "retrieval"
     latency: DurationDistribution | None = None
+    """Its own latency; without it the step calls a model."""
     output_tokens: CountDistribution = ZERO
 
 
@@ -100,8 +121,11 @@ class GuardrailStep(ModelFields):
 
     type: Literal["guardrail"] = "guardrail"
     blocking: bool = True
+    """Whether what needs it waits for it; if not, a rejection cancels what ran beside it."""
     latency: DurationDistribution | None = None
+    """Its own latency; without it the step calls a model."""
     output_tokens: CountDistribution = Constant(value=1.0)
+    """Visible output, drawn anew by each attempt."""
 
 
 class ToolStep(CallStep):
@@ -109,7 +133,9 @@ class ToolStep(CallStep):
 
     type: Literal["tool"] = "tool"
     latency: DurationDistribution
+    """How long the tool takes."""
     output_tokens: CountDistribution = ZERO
+    """Tokens that it hands on to steps that take their input from it."""
 
 
 class HumanStep(CallStep):
@@ -117,7 +143,9 @@ class HumanStep(CallStep):
 
     type: Literal["human"] = "human"
     latency: DurationDistribution
+    """How long the person takes."""
     output_tokens: CountDistribution = ZERO
+    """Tokens that the person hands on to steps that take their input from it."""
 
 
 class WaitStep(CallStep):
@@ -125,6 +153,7 @@ class WaitStep(CallStep):
 
     type: Literal["wait"] = "wait"
     duration: DurationDistribution
+    """How long it waits."""
 
 
 class MapStep(StepBase):
@@ -132,10 +161,15 @@ class MapStep(StepBase):
 
     type: Literal["map"] = "map"
     count: CountDistribution
+    """How many instances, drawn in each run."""
     max_count: PositiveTokens | None = None
+    """Largest number of instances, needed where `count` has none of its own."""
     max_concurrency: PositiveTokens | None = None
+    """How many instances run at a time; all by default."""
     join: Join = "all"
+    """Which instances it waits for: `all`, `any`, or `{quorum: 2}`."""
     steps: Annotated[dict[Identifier, StepField], Field(min_length=1)]
+    """The body."""
 
     @property
     def bound(self) -> int:
@@ -159,11 +193,15 @@ class LoopStep(StepBase):
 
     type: Literal["loop"] = "loop"
     join: Join = "all"
+    """When a loop with several needs starts."""
     max_iterations: PositiveTokens
+    """The bound: every workflow ends."""
     continue_probability: Annotated[Any, PlainValidator(lambda v: _chances(v)), WithJsonSchema(
         {"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}
     )] = 1.0  # fmt: skip
+    """Chance of another iteration: one number, or one after each iteration but the last."""
     steps: Annotated[dict[Identifier, StepField], Field(min_length=1)]
+    """The body."""
 
     @model_validator(mode="after")
     def _as_many(self) -> LoopStep:
@@ -181,7 +219,9 @@ class WorkflowStep(StepBase):
 
     type: Literal["workflow"] = "workflow"
     join: Join = "all"
+    """When it starts, if it has several needs."""
     workflow: Annotated[Any, PlainValidator(lambda v: _document(v)), WithJsonSchema({"type": "string"})]
+    """A name of the catalogue, or the path of a file in this document's folder."""
 
 
 def _chances(value: Any) -> float | tuple[float, ...]:
@@ -233,30 +273,45 @@ class Defaults(Model):
     """What holds for the steps that do not say otherwise."""
 
     model: Line | None = None
+    """For steps without a model."""
     backend: Line | None = None
+    """For steps without a backend: a profile, or a provider's name."""
     retry: Retry | None = None
+    """For all steps that make calls."""
     timeout: TimeoutField | None = None
+    """For all steps that make calls."""
 
 
 class Budget(Model):
     """Bounds on a run: tokens, dollars, and the moment by which the answer must be there (s)."""
 
     tokens: PositiveTokens | None = None
+    """A step that would start a call at or over this bound fails with `budget_exceeded`."""
     usd: Usd | None = None
+    """The same in dollars."""
     deadline: PositiveSeconds | None = None
+    """A run that is not answered by then is cut: outcome `deadline_exceeded`."""
 
 
 class Workflow(Model):
     """A workflow: steps by name, and what holds for all of them."""
 
     schema_version: Literal[1] = 1
+    """Version of the document's form."""
     name: Line
+    """Its name."""
     description: Prose = ""
+    """What it does, for readers."""
     source: Prose = ""
+    """Where its structure and its figures come from, with date."""
     defaults: Defaults = Defaults()
+    """What holds for the steps that do not say otherwise."""
     budget: Budget | None = None
+    """Bounds on a run."""
     answer: Identifier | None = None
+    """The step whose end is the answer and whose first token the user sees; by default the last."""
     steps: Annotated[dict[Identifier, StepField], Field(min_length=1)]
+    """The steps by name."""
 
 
 MapStep.model_rebuild()
