@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _BAR = re.compile(r"[\u2500-\u259f]+[ ]*|[ ]{2,}")
 
 
-def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+def run(arguments: list[str], folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run Python as a user would, in a terminal of known width without colours."""
     plain = {"COLUMNS": str(COLUMNS), "NO_COLOR": "1", "TERM": "dumb", "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(
@@ -25,15 +25,15 @@ def run(arguments: list[str], **environment: str) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         encoding="utf-8",
-        cwd=ROOT,
-        env=os.environ | plain | environment,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | plain | environment,
         check=False,
     )
 
 
-def run_command(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run ``agentflow`` with arguments."""
-    return run(["-c", "from agentflow.cli import main; main()", *arguments])
+def run_command(arguments: list[str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run ``agentflow`` with arguments in a folder."""
+    return run(["-c", "from agentflow.cli import main; main()", *arguments], folder)
 
 
 def difference(printed: str, recorded: str, relative: float = 0.005) -> str | None:
@@ -97,7 +97,25 @@ def run_example(path: Path) -> str:
     return done.stdout
 
 
-def replay(session: str) -> str:
+def pages() -> list[Path]:
+    """List the pages of the documentation that people write."""
+    folders = [ROOT / "docs", *(ROOT / "docs" / name for name in ("howto", "concepts", "reference"))]
+    written = {"workflow.md", "backend.md", "command.md", "python.md"}
+    found = [path for folder in folders for path in sorted(folder.glob("*.md"))]
+    return [path for path in found if not (path.parent.name == "reference" and path.name in written)]
+
+
+def files_of(page: str) -> dict[str, str]:
+    """Return the documents of a page whose first line names their file: ``# agent.yaml``."""
+    found = {}
+    for block in blocks(page):
+        name = re.match(r"# ([\w-]+\.yaml)(: refused)?\n", block.text)
+        if block.language == "yaml" and name:
+            found[name[1]] = block.text
+    return found
+
+
+def replay(session: str, folder: Path = ROOT) -> str:
     """Run the ``$ agentflow ...`` lines of a recorded session again; give the session that this makes.
 
     ``> /dev/null`` drops an output; ``$ echo $?`` prints the exit code of the command before it.
@@ -114,7 +132,7 @@ def replay(session: str) -> str:
         program, *arguments = shlex.split(text, comments=True)
         if program != "agentflow":
             raise ValueError(f"only agentflow's own output can be recorded, not that of {program!r}")
-        done = run_command(arguments)
+        done = run_command(arguments, folder)
         code = done.returncode
         printed = done.stdout + done.stderr if code == 2 else done.stdout
         lines += [] if silent else [line.rstrip() for line in printed.rstrip().splitlines()]
