@@ -154,8 +154,9 @@ def lower_ndtri(normal, m):  # type: ignore[no-untyped-def]
     i = i if i > 0 else np.int64(0)
     t = np.int64(((bits & NORMAL_MASK) << 5) | NORMAL_ONE).view(np.float64) - 1.5
     t2 = t * t
-    high = normal[i, 4] + t * normal[i, 5] + t2 * normal[i, 6]
-    return (normal[i, 0] + t * normal[i, 1]) + t2 * ((normal[i, 2] + t * normal[i, 3]) + t2 * high)
+    i <<= 3
+    high = normal[i + 4] + t * normal[i + 5] + t2 * normal[i + 6]
+    return (normal[i] + t * normal[i + 1]) + t2 * ((normal[i + 2] + t * normal[i + 3]) + t2 * high)
 
 
 @inlined
@@ -595,29 +596,42 @@ def evaluate(P, W, node, spec, begin, cut, node_key, run_key, stamp, tokens):  #
     return t, err, first, out, place
 
 
+@fused
+def bounded_exp(x):  # type: ignore[no-untyped-def]
+    """`exp` for |x| <= 700."""
+    shifted = x * EXP_INVERSE + EXP_ROUND
+    k = np.float64(shifted).view(np.int64)
+    n = shifted - EXP_ROUND
+    r = (x - n * EXP_HIGH) - n * EXP_LOW
+    i = k & 127
+    scale = np.int64(EXP_BITS[i] + ((k >> 7) << 52)).view(np.float64)
+    r2 = r * r
+    high = (0.5 + r * (1.0 / 6.0)) + r2 * (1.0 / 24.0 + r * (1.0 / 120.0))
+    return scale + scale * ((EXP_TAIL[i] + r) + r2 * high)
+
+
 @inlined
 def place_draw(P, place, column, k):  # type: ignore[no-untyped-def]
     """Draw from the distribution in these columns of a plain place."""
     f = P.place_f
-    return lognormal(
-        P.normal,
-        f[place, column + L.D_P0],
-        f[place, column + L.D_P1],
-        f[place, column + L.D_SHIFT],
-        f[place, column + L.D_SCALE],
-        k,
-    )
+    z = normal_draw(P.normal, k)
+    e = bounded_exp(f[place, column + L.D_P0] + f[place, column + L.D_P1] * z)
+    x = f[place, column + L.D_SCALE] * e + f[place, column + L.D_SHIFT]
+    return x if x > 0.0 else 0.0
 
 
 @inlined
-def plain_call(P, W, node, spec, begin, cut, node_key, tokens):  # type: ignore[no-untyped-def]
+def plain_call(P, W, node, spec, begin, cut, node_key):  # type: ignore[no-untyped-def]
     """The visit of a plain call that goes well at once, same result as `evaluate`; the error is -3 if it does not."""
     place = P.spec_i[spec, L.S_PLACE_LO]
     ak = node_key + U64 * GOLDEN
+    own = place_draw(P, place, L.P_INPUT, draw_key(node_key, L.QV_INPUT))
     ttft = place_draw(P, place, L.P_TTFT, draw_key(ak, L.Q_TTFT))
     rate = place_draw(P, place, L.P_RATE, draw_key(ak, L.Q_RATE))
     out = whole(place_draw(P, place, L.P_TOKENS, draw_key(ak, L.Q_OUTPUT)))
     u = uniform(draw_key(ak, L.Q_ERROR))
+    tokens = with_references(P, W, node, begin, P.spec_f[spec, L.S_MEDIA] + own)
+    W.sf[node, L.F_INPUT] = tokens
     f = P.place_f
     most = f[place, L.P_MAX_TOKENS]
     room = f[place, L.P_CONTEXT] - tokens
@@ -686,6 +700,9 @@ def edge(P, W, e):  # type: ignore[no-untyped-def]
 def join_all(P, W, lo, hi):  # type: ignore[no-untyped-def]
     """Join of all edges: (moment, deciding edge, whether any is active, revocation)."""
     r, crit, active = 0.0, np.int64(-1), lo == hi
+    if hi - lo == 1 and P.pred_i[lo, 1] == L.EDGE_NEED:
+        p = P.pred_i[lo, 0]
+        return W.sf[p, L.F_END], np.int64(lo), W.si[p, L.V_STATUS] == L.DONE, inf
     for e in range(lo, hi):
         t, ok, _ = edge(P, W, e)
         active = active or ok
@@ -881,6 +898,12 @@ def input_tokens(P, W, node, spec, start, node_key):  # type: ignore[no-untyped-
     d = P.spec_i[spec, L.S_INPUT]
     if d >= 0:
         x += draw(P, d, node_key, L.QV_INPUT)
+    return with_references(P, W, node, start, x)
+
+
+@inlined
+def with_references(P, W, node, start, x):  # type: ignore[no-untyped-def]
+    """Add earlier steps' outputs and the loop's history to a visit's own input, and round (tokens)."""
     for i in range(P.node_i[node, L.N_REF_LO], P.node_i[node, L.N_REF_HI]):
         when = P.ref_i[i, 1]
         if (
@@ -1196,21 +1219,21 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
             continue
         step = P.node_i[node, L.N_STEP]
         latency = W.sf[node, L.F_END] - W.sf[node, L.F_START]
-        O.step_f[step, L.ST_EXECUTIONS] += 1.0
         O.step_f[step, L.ST_LATENCY] += latency
         place = (np.float64(latency).view(np.int64) >> 45) - HIST_OFFSET
         O.histogram[step, min(max(place, 0), bins - 1)] += 1
         if kind == L.END:
+            O.step_f[step, L.ST_EXECUTIONS] += 1.0
             continue
         if W.si[node, L.V_PLAIN]:
+            W.plain[step] += 1
             O.step_f[step, L.ST_USE + L.U_INPUT] += W.sf[node, L.F_USE + L.U_INPUT]
             O.step_f[step, L.ST_USE + L.U_OUTPUT] += W.sf[node, L.F_USE + L.U_OUTPUT]
             O.step_f[step, L.ST_USE + L.U_COST] += W.sf[node, L.F_USE + L.U_COST]
-            O.step_f[step, L.ST_USE + L.U_CALLS] += W.sf[node, L.F_USE + L.U_CALLS]
-            O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += W.sf[node, L.F_USE + L.U_ATTEMPTS]
             O.step_f[step, L.ST_USE + L.NUSE + L.C_PREFILL] += W.sf[node, L.F_COMP + L.C_PREFILL]
             O.step_f[step, L.ST_USE + L.NUSE + L.C_DECODE] += W.sf[node, L.F_COMP + L.C_DECODE]
         else:
+            O.step_f[step, L.ST_EXECUTIONS] += 1.0
             for c in range(L.NUSE + NCOMP):
                 O.step_f[step, L.ST_USE + c] += W.sf[node, L.F_USE + c]
             t_cached += W.sf[node, L.F_USE + L.U_CACHED]
@@ -1466,11 +1489,13 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                         no_call(W, node)
                         finish(P, W, node, np.int64(L.BUDGET_EXCEEDED), begin)
                         continue
+                t, err, first, out, place = 0.0, np.int64(-3), 0.0, 0.0, np.int64(0)
+                if P.spec_i[spec, L.S_PLAIN] and not redoing:
+                    t, err, first, out, place = plain_call(P, W, node, spec, begin, cut, node_key)
+                    tokens = W.sf[node, L.F_INPUT]
+                elif not redoing:
                     tokens = input_tokens(P, W, node, spec, begin, node_key)
                     W.sf[node, L.F_INPUT] = tokens
-                t, err, first, out, place = 0.0, np.int64(-3), 0.0, 0.0, np.int64(0)
-                if P.spec_i[spec, L.S_PLAIN]:
-                    t, err, first, out, place = plain_call(P, W, node, spec, begin, cut, node_key, tokens)
                 if err == -3:
                     t, err, first, out, place = evaluate(
                         P, W, node, spec, begin, cut, node_key, run_key, run_stamp, tokens
@@ -1488,6 +1513,12 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
         if end_node < 0:
             end_node = last_visit(P, W)
         add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp)
+    for step in range(W.plain.shape[0]):
+        count = np.float64(W.plain[step])
+        W.plain[step] = 0
+        O.step_f[step, L.ST_EXECUTIONS] += count
+        O.step_f[step, L.ST_USE + L.U_CALLS] += count
+        O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += count
 
 
 @njit(cache=True, nogil=True, **OPTIONS)
