@@ -565,7 +565,8 @@ def evaluate(P, W, node, spec, begin, cut, node_key, run_key, stamp, tokens):  #
     win_cut = cut
     while True:
         tc = begin + copy * after if copies > 0 else begin
-        t, err, first, out, place = evaluate_copy(P, W, node, spec, copy, tc, win_cut, node_key, run_key, stamp, tokens)
+        bound = cut if counting and copy == winner else win_cut
+        t, err, first, out, place = evaluate_copy(P, W, node, spec, copy, tc, bound, node_key, run_key, stamp, tokens)
         if not counting:
             started = copy + 1
             if err == -1 and t < win:
