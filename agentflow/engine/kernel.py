@@ -1203,12 +1203,12 @@ def answer_node(P, W, stamp):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def spent_by(P, W, t, column):  # type: ignore[no-untyped-def]
-    """Tokens (column 0) or dollars that visits ended by t have used."""
+def spent_by(P, W, t, column, own):  # type: ignore[no-untyped-def]
+    """Tokens (column 0) or dollars that visits ended by t have used, other than the one that asks."""
     x = 0.0
     for i in range(W.counter[L.K_VISITED]):
         node = W.visited[i]
-        if P.node_i[node, L.N_KIND] == L.CALL and W.sf[node, L.F_END] <= t:
+        if P.node_i[node, L.N_KIND] == L.CALL and W.sf[node, L.F_END] <= t and node != own:
             x += tokens_of(W, node) if column == 0 else W.sf[node, L.F_USE + L.U_COST]
     return x
 
@@ -1230,7 +1230,7 @@ def over_budget(P, W, until):  # type: ignore[no-untyped-def]
             bound = P.totals[1 + column]
             if bound == inf or not (billed or goes_on):
                 continue
-            left = bound - spent_by(P, W, t, column)
+            left = bound - spent_by(P, W, t, column, node)
             if goes_on:
                 first = W.si[P.node_i[node, L.N_PREV], L.V_AT] + 1
                 over = iteration_spend(W, first, W.si[node, L.V_AT], column) > left
