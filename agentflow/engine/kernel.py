@@ -444,7 +444,7 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
             t_first = t_prefill + reasoning * gap
             end = lasting(t_first + max(0.0, out - 1.0) * gap, kind, hang, at, t_net if at == L.AT_START else t_prefill)
             stopped = kind >= 0 and (kind == L.TIMEOUT or at != L.AT_END)
-            counted = kind < 0 or kind == L.TIMEOUT or at != L.AT_START
+            counted = end >= t_net if kind == L.TIMEOUT else kind < 0 or at != L.AT_START
             if kind == L.TIMEOUT:
                 t_queue = t_prefill = t_first = inf
             if t_first > bound_idle:
@@ -565,7 +565,8 @@ def evaluate(P, W, node, spec, begin, cut, node_key, run_key, stamp, tokens):  #
     win_cut = cut
     while True:
         tc = begin + copy * after if copies > 0 else begin
-        t, err, first, out, place = evaluate_copy(P, W, node, spec, copy, tc, win_cut, node_key, run_key, stamp, tokens)
+        bound = cut if counting and copy == winner else win_cut
+        t, err, first, out, place = evaluate_copy(P, W, node, spec, copy, tc, bound, node_key, run_key, stamp, tokens)
         if not counting:
             started = copy + 1
             if err == -1 and t < win:
@@ -754,7 +755,7 @@ def join_slow(P, W, lo, hi, k):  # type: ignore[no-untyped-def]
         worst, fail = -1.0, np.int64(-1)
         for e in range(lo, hi):
             p = P.pred_i[e, 0]
-            stays = W.si[p, L.V_STATUS] == L.ABSORBED and W.sf[p, L.F_CUT] > r
+            stays = W.si[p, L.V_STATUS] == L.ABSORBED and W.sf[p, L.F_END] <= r and W.sf[p, L.F_CUT] > r
             if stays and W.sf[p, L.F_END] > worst:
                 worst, fail = W.sf[p, L.F_END], np.int64(e)
         if fail >= 0:
@@ -1129,6 +1130,38 @@ def do_end(P, W, node, stamp):  # type: ignore[no-untyped-def]
 # --- the end of a run -----------------------------------------------------------------------------------
 
 
+@compiled
+def leads_to(P, W, guard, node, stamp):  # type: ignore[no-untyped-def]
+    """Whether a visit was started through a chain of active edges from a guardrail."""
+    W.counter[L.K_MARK] += 1
+    mark = W.counter[L.K_MARK]
+    W.redo[0] = node
+    W.mark[node] = mark
+    n = 1
+    while n > 0:
+        n -= 1
+        v = W.redo[n]
+        kind = P.node_i[v, L.N_KIND]
+        opening = P.node_i[v, L.N_PREV] if kind == L.IBEGIN else P.node_i[v, L.N_MATE] if kind == L.END else -1
+        if opening >= 0 and W.mark[opening] != mark:
+            W.mark[opening] = mark
+            W.redo[n] = opening
+            n += 1
+        if kind == L.END:
+            continue  # what ended a composite did not start it
+        for e in range(P.node_i[v, L.N_PRED_LO], P.node_i[v, L.N_PRED_HI]):
+            p = P.pred_i[e, 0]
+            t, ok, _ = edge(P, W, e)
+            if not ok or t > W.sf[v, L.F_START] or W.si[p, L.V_STAMP] != stamp or W.mark[p] == mark:
+                continue
+            if p == guard:
+                return True
+            W.mark[p] = mark
+            W.redo[n] = p
+            n += 1
+    return False
+
+
 @inlined
 def held_back(P, W, node, t, stamp, strict):  # type: ignore[no-untyped-def]
     """Moment t of a visit, held back by the guardrails beside its path: (moment, guardrail or -1)."""
@@ -1138,9 +1171,13 @@ def held_back(P, W, node, t, stamp, strict):  # type: ignore[no-untyped-def]
         if W.si[g, L.V_STAMP] != stamp:
             continue
         status = W.si[g, L.V_STATUS]
-        if strict and (status == L.CANCELLED or status == L.FAILED):
+        withheld = strict and (status == L.CANCELLED or status == L.FAILED)
+        late = status == L.DONE and W.sf[g, L.F_END] > t
+        if not (withheld or late) or not leads_to(P, W, np.int64(g), np.int64(node), stamp):
+            continue
+        if withheld:
             return inf, np.int64(g)
-        if status == L.DONE and W.sf[g, L.F_END] > t:
+        if late:
             t, by = W.sf[g, L.F_END], np.int64(g)
     return t, by
 
@@ -1166,12 +1203,12 @@ def answer_node(P, W, stamp):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def spent_by(P, W, t, column):  # type: ignore[no-untyped-def]
-    """Tokens (column 0) or dollars that visits ended by t have used."""
+def spent_by(P, W, t, column, own):  # type: ignore[no-untyped-def]
+    """Tokens (column 0) or dollars that visits ended by t have used, other than the one that asks."""
     x = 0.0
     for i in range(W.counter[L.K_VISITED]):
         node = W.visited[i]
-        if P.node_i[node, L.N_KIND] == L.CALL and W.sf[node, L.F_END] <= t:
+        if P.node_i[node, L.N_KIND] == L.CALL and W.sf[node, L.F_END] <= t and node != own:
             x += tokens_of(W, node) if column == 0 else W.sf[node, L.F_USE + L.U_COST]
     return x
 
@@ -1184,7 +1221,8 @@ def over_budget(P, W, until):  # type: ignore[no-untyped-def]
         node = W.visited[i]
         t = W.sf[node, L.F_START]
         kind = P.node_i[node, L.N_KIND]
-        if t >= best or W.si[node, L.V_FORCED] == W.counter[L.K_RUN]:
+        at_once = W.si[node, L.V_STATUS] == L.FAILED and W.sf[node, L.F_END] == t  # its own failure is what cuts
+        if (t >= best and not (at_once and t == best and at < 0)) or W.si[node, L.V_FORCED] == W.counter[L.K_RUN]:
             continue
         billed = kind == L.CALL and P.node_i[node, L.N_FLAGS] & L.BILLED and W.si[node, L.V_STATUS] != L.SKIPPED
         goes_on = kind == L.CHECK and W.si[node, L.V_ROUTE] == 1
@@ -1192,7 +1230,7 @@ def over_budget(P, W, until):  # type: ignore[no-untyped-def]
             bound = P.totals[1 + column]
             if bound == inf or not (billed or goes_on):
                 continue
-            left = bound - spent_by(P, W, t, column)
+            left = bound - spent_by(P, W, t, column, node)
             if goes_on:
                 first = W.si[P.node_i[node, L.N_PREV], L.V_AT] + 1
                 over = iteration_spend(W, first, W.si[node, L.V_AT], column) > left
@@ -1484,11 +1522,10 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                     tokens = 0.0
                 spec = np.int64(P.node_i[node, L.N_SPEC])
                 node_key = mix(run_key ^ P.node_hash[node])
-                if not redoing:
-                    if W.si[node, L.V_FORCED] == run_stamp:
-                        no_call(W, node)
-                        finish(P, W, node, np.int64(L.BUDGET_EXCEEDED), begin)
-                        continue
+                if not redoing and W.si[node, L.V_FORCED] == run_stamp:
+                    no_call(W, node)
+                    finish(P, W, node, np.int64(L.BUDGET_EXCEEDED), begin)
+                    continue
                 t, err, first, out, place = 0.0, np.int64(-3), 0.0, 0.0, np.int64(0)
                 if P.spec_i[spec, L.S_PLAIN] and not redoing:
                     t, err, first, out, place = plain_call(P, W, node, spec, begin, cut, node_key)
@@ -1500,6 +1537,8 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                     t, err, first, out, place = evaluate(
                         P, W, node, spec, begin, cut, node_key, run_key, run_stamp, tokens
                     )
+                if err >= 0 and t >= cut and not redoing:
+                    err = np.int64(-2)  # a rejection comes before a failure of the same moment
                 W.sf[node, L.F_FIRST] = first
                 W.sf[node, L.F_OUT] = 0.0
                 finish(P, W, node, err, t)

@@ -52,9 +52,11 @@ def compile_kernel(plan: Plan) -> None:
 
     LLVM's first optimisation level: the third takes a third longer and the kernel is no faster (decision 0007).
     """
-    from numba import config
+    import numba
 
     from agentflow.engine.kernel import simulate_block
+
+    config: Any = numba.config
 
     with _COMPILING:
         if simulate_block.signatures:

@@ -228,4 +228,4 @@ ST_EXECUTIONS, ST_LATENCY, ST_USE = 0, 1, 2
 STEP_COLUMNS = ST_USE + NUSE + NCOMP
 
 # counters of the kernel's state
-K_VISITED, K_REDO, K_RUN, K_STAMP = range(4)
+K_VISITED, K_REDO, K_RUN, K_STAMP, K_MARK = range(5)
