@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from agentflow.errors import AgentflowError
 from agentflow.estimate import Estimate, quantile_estimate, share_estimate
+from agentflow.loaded import Load, read_load
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,6 +149,8 @@ class Result:
         The same over the `tail_runs` runs at or above the p95 of E2E; 0 runs where they are too few.
     manifest
         Versions and the plan's fingerprint.
+    load
+        Under load: the replications, whose runs follow one another in all columns, and the resources. Else None.
     """
 
     workflow: str
@@ -182,6 +185,7 @@ class Result:
     engine: str = "montecarlo"
     components: tuple[str, ...] = COMPONENTS
     manifest: dict[str, str] = field(default_factory=dict)
+    load: Load | None = None
 
     def __post_init__(self) -> None:
         if self.runs < 1:
@@ -228,8 +232,12 @@ class Result:
     def _write(self, file: BinaryIO) -> None:
         """Write the columns and, as JSON text, the facts."""
         facts = {name: getattr(self, name) for name in _FACTS}
+        if self.load is not None:
+            facts["load"] = self.load.facts()
         text = json.dumps({"agentflow_result": FORMAT, **facts}, sort_keys=True)
         columns = {name: getattr(self, name) for name in (*_PER_RUN, *_PER_STEP)}
+        if self.load is not None:
+            columns |= {f"load_{name}": column for name, column in self.load.columns().items()}
         columns["facts"] = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
         np.savez(file, **{name: column for name, column in columns.items() if column is not None})
 
@@ -290,15 +298,23 @@ def _read(file: Any) -> Result:
     facts = json.loads(bytes(file["facts"]).decode("utf-8"))
     if facts.pop("agentflow_result") != FORMAT:
         raise ValueError("written by another version of agentflow")
+    loaded = facts.pop("load", None)
     if set(facts) != set(_FACTS):
         raise ValueError("its facts are not those of a result")
     facts |= {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
-    names = {item.name for item in fields(Result)} - set(_FACTS)
+    names = {item.name for item in fields(Result)} - set(_FACTS) - {"load"}
     columns = {name: file[name] for name in names if name in file.files}
-    result = Result(**facts, **{"cost_usd": None, **columns})
+    result = Result(**facts, **{"cost_usd": None, **columns}, load=_read_load(file, loaded))
     if int(result.outcome.max()) >= len(result.outcome_names):
         raise ValueError("an outcome without a name")
     return result
+
+
+def _read_load(file: Any, facts: dict[str, Any] | None) -> Load | None:
+    """Build what a result under load has besides."""
+    if facts is None:
+        return None
+    return read_load(facts, {name[5:]: file[name] for name in file.files if name.startswith("load_")})
 
 
 def _cell(estimate: Estimate) -> str:

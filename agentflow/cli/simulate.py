@@ -14,6 +14,7 @@ from agentflow.errors import UsageError, quoted
 if TYPE_CHECKING:
     from agentflow.analysis.compare import Comparison
     from agentflow.analysis.gates import Gate, GateResult
+    from agentflow.analysis.summary import Summary
     from agentflow.result import Result
 
 DEMO_WORKFLOW = "prompt-chain-8"
@@ -40,6 +41,10 @@ FailIf = Annotated[
     typer.Option(help="Gate such as 'e2e.p95>10s'; exit code 1 if it is so. May be repeated."),
 ]
 Assign = Annotated[list[str] | None, typer.Option(help="STEP=BACKEND: another backend for one step. May be repeated.")]
+Arrive = Annotated[
+    str | None,
+    typer.Option(help="Runs meet: poisson:0.5/s, gamma:2/s,cv=3, closed:20,think=5s, batch:2000, trace:FILE."),
+]
 Workflow = Annotated[str, typer.Argument(help="A workflow of the catalogue, or the path of a file.")]
 
 
@@ -51,6 +56,7 @@ def run(
     seed: Seed = 0,
     threads: Threads = None,
     precision: Precision = None,
+    arrivals: Arrive = None,
     fail_if: FailIf = None,
     json: Json = False,
     plot: Plot = None,
@@ -65,10 +71,10 @@ def run(
     from agentflow.analysis.scenario import simulate
     from agentflow.analysis.summary import summary_of
 
-    output.announce_compiling()
+    output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
         result = simulate(workflow, backend, assign=assigned, runs=runs, seed=seed, threads=threads,
-                          precision=wanted, progress=progress)  # fmt: skip
+                          precision=wanted, arrivals=arrivals, progress=progress)  # fmt: skip
     metrics = Metrics(result)
     checked = [check(metrics, gate) for gate in gates]
     summary = summary_of(metrics)
@@ -86,6 +92,7 @@ def run(
         from agentflow.report.tables import run_report
 
         output.show(run_report(summary, output.stdout(), checked))
+    _warn_of_load([summary])
     _finish([result], wanted, checked)
 
 
@@ -97,6 +104,7 @@ def compare(
     seed: Seed = 0,
     threads: Threads = None,
     precision: Precision = None,
+    arrivals: Arrive = None,
     baseline: Annotated[
         str | None, typer.Option(help="What the others are compared with; by default the slowest.")
     ] = None,
@@ -110,10 +118,10 @@ def compare(
     wanted, assigned = _precision(precision), _assignments(assign)
     from agentflow.analysis.scenario import compare as compare_scenarios
 
-    output.announce_compiling()
+    output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
         found = compare_scenarios(workflows, backend or None, assign=assigned, runs=runs, seed=seed,
-                                  threads=threads, precision=wanted, baseline=baseline,
+                                  threads=threads, precision=wanted, arrivals=arrivals, baseline=baseline,
                                   progress=progress)  # fmt: skip
     _report(found, gates, json, plot, wanted)
 
@@ -142,7 +150,17 @@ def _report(found: Comparison, gates: Sequence[Gate], json: bool, plot: Path | N
         from agentflow.report.tables import compare_report
 
         output.show(compare_report(found, output.stdout(), checked))
+    _warn_of_load([case.summary for case in found.cases])
     _finish([case.result for case in found.cases], wanted, checked)
+
+
+def _warn_of_load(summaries: Sequence[Summary]) -> None:
+    """Say what the load makes doubtful."""
+    from agentflow.analysis.load import warnings_of
+
+    for summary in summaries:
+        for text in warnings_of(summary.load) if summary.load is not None else ():
+            output.warn(text)
 
 
 def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[GateResult]) -> None:

@@ -1,8 +1,8 @@
 """The compiled event engine: one timeline, many runs in flight, shared backends; one interpreter for every plan.
 
-It reads the tables that the Monte Carlo kernel reads and follows the same rules with the same draws, but in the order of
-time: an event ends an attempt, the visit's end resolves edges, joins fire, calls start. Where a backend has a capacity,
-an attempt first waits for a slot. `docs/semantics.md` says what a run means.
+It reads the tables that the Monte Carlo kernel reads and follows the same rules with the same draws, but in the order
+of time: an event ends an attempt, the visit's end resolves edges, joins fire, calls start. Where a backend has a
+capacity, an attempt first waits for a slot. `docs/semantics.md` says what a run means.
 
 Times of a run count from its arrival, as in the Monte Carlo kernel, so that nothing is lost to rounding on a long
 timeline; only the event queue and the resources know absolute time. Events at one moment happen by kind and then in
@@ -70,8 +70,8 @@ SOURCES = _sources()
 @compiled
 def push(W, t, key, what):  # type: ignore[no-untyped-def]
     """Put an event into the binary heap, in the order of (time, key)."""
-    i = W.count[E.C_HEAP]
-    W.count[E.C_HEAP] = i + 1
+    i = W.counter[E.C_HEAP]
+    W.counter[E.C_HEAP] = i + 1
     while i > 0:
         parent = (i - 1) >> 1
         tp = W.heap_t[parent]
@@ -89,8 +89,8 @@ def push(W, t, key, what):  # type: ignore[no-untyped-def]
 @inlined
 def drop_first(W):  # type: ignore[no-untyped-def]
     """Take the first event out of the heap."""
-    n = W.count[E.C_HEAP] - 1
-    W.count[E.C_HEAP] = n
+    n = W.counter[E.C_HEAP] - 1
+    W.counter[E.C_HEAP] = n
     t, key, what = W.heap_t[n], W.heap_k[n], W.heap_p[n]
     i = np.int64(0)
     child = np.int64(1)
@@ -116,8 +116,8 @@ def drop_first(W):  # type: ignore[no-untyped-def]
 @inlined
 def next_key(W, kind):  # type: ignore[no-untyped-def]
     """Key of an event of this kind that is scheduled now."""
-    W.count[E.C_SEQ] += 1
-    return np.int64((np.int64(kind) << E.KIND_SHIFT) | W.count[E.C_SEQ])
+    W.counter[E.C_SEQ] += 1
+    return np.int64((np.int64(kind) << E.KIND_SHIFT) | W.counter[E.C_SEQ])
 
 
 @compiled
@@ -135,8 +135,8 @@ def schedule(W, f, moment, kind):  # type: ignore[no-untyped-def]
 @compiled
 def ready_push(W, item):  # type: ignore[no-untyped-def]
     """Note something to settle in the run at hand."""
-    i = W.count[E.C_READY]
-    W.count[E.C_READY] = i + 1
+    i = W.counter[E.C_READY]
+    W.counter[E.C_READY] = i + 1
     while i > 0:
         parent = (i - 1) >> 1
         if W.ready[parent] <= item:
@@ -149,8 +149,8 @@ def ready_push(W, item):  # type: ignore[no-untyped-def]
 @inlined
 def ready_drop(W):  # type: ignore[no-untyped-def]
     """Take out the first thing to settle."""
-    n = W.count[E.C_READY] - 1
-    W.count[E.C_READY] = n
+    n = W.counter[E.C_READY] - 1
+    W.counter[E.C_READY] = n
     last = W.ready[n]
     i = np.int64(0)
     child = np.int64(1)
@@ -250,8 +250,8 @@ def ranked_put(P, Q, W, r, f):  # type: ignore[no-untyped-def]
     else:
         rank = W.slot_f[slot, E.T_ARRIVAL]
     W.ff[f, E.A_RANK] = rank
-    W.count[E.C_SEQ] += 1
-    W.fi[f, E.F_SEQ] = W.count[E.C_SEQ]
+    W.counter[E.C_SEQ] += 1
+    W.fi[f, E.F_SEQ] = W.counter[E.C_SEQ]
     W.fi[f, E.F_CHILD] = -1
     W.fi[f, E.F_NEXT] = -1
     W.fi[f, E.F_PREV] = -1
@@ -666,17 +666,17 @@ def free_flight(W, f):  # type: ignore[no-untyped-def]
     """Put an attempt's row back; its pending event is void."""
     W.fi[f, E.F_GEN] = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
     W.fi[f, E.F_STATE] = E.FREE
-    W.fi[f, E.F_NEXT] = W.count[E.C_FREE_FLIGHT]
-    W.count[E.C_FREE_FLIGHT] = f
-    W.count[E.C_IN_FLIGHT] -= 1
+    W.fi[f, E.F_NEXT] = W.counter[E.C_FREE_FLIGHT]
+    W.counter[E.C_FREE_FLIGHT] = f
+    W.counter[E.C_IN_FLIGHT] -= 1
 
 
 @compiled
 def new_flight(P, W, slot, node, copy, now):  # type: ignore[no-untyped-def]
     """Make the row of a copy of a call."""
-    f = W.count[E.C_FREE_FLIGHT]
-    W.count[E.C_FREE_FLIGHT] = W.fi[f, E.F_NEXT]
-    W.count[E.C_IN_FLIGHT] += 1
+    f = W.counter[E.C_FREE_FLIGHT]
+    W.counter[E.C_FREE_FLIGHT] = W.fi[f, E.F_NEXT]
+    W.counter[E.C_IN_FLIGHT] += 1
     spec = P.node_i[node, L.N_SPEC]
     W.fi[f, E.F_SLOT] = slot
     W.fi[f, E.F_NODE] = node
@@ -1122,9 +1122,9 @@ def input_tokens(P, Q, W, slot, node, spec, now, node_key):  # type: ignore[no-u
     for i in range(P.node_i[node, L.N_REF_LO], P.node_i[node, L.N_REF_HI]):
         when = base + P.ref_i[i, 1]
         status = W.si[when, L.V_STATUS]
-        if W.si[when, L.V_STAMP] == W.slot_i[slot, E.I_STAMP] and status != L.NONE and status != E.RUNNING:
-            if W.sf[when, L.F_CUT] > now:
-                x += P.ref_f[i] * output_of(P, Q, W, slot, np.int64(P.ref_i[i, 0]))
+        over = W.si[when, L.V_STAMP] == W.slot_i[slot, E.I_STAMP] and status != L.NONE and status != E.RUNNING
+        if over and W.sf[when, L.F_CUT] > now:
+            x += P.ref_f[i] * output_of(P, Q, W, slot, np.int64(P.ref_i[i, 0]))
     hist = P.node_i[node, L.N_HIST]
     if hist >= 0:
         x += W.sf[base + hist, L.F_OUT]
@@ -1499,12 +1499,12 @@ def close_iteration(P, Q, W, slot, node, now):  # type: ignore[no-untyped-def]
             left = bound - W.slot_f[slot, E.T_TOKENS + column]
             if iteration_spend(P, W, base, opening + 1, node, stamp, column) > left:
                 go_on = False
-    i = np.int64(P.node_i[node, L.N_INDEX])
+    index = np.int64(P.node_i[node, L.N_INDEX])
     if go_on:
-        W.si[base + end, E.X_ITER] = i + 1
+        W.si[base + end, E.X_ITER] = index + 1
         resolve(P, Q, W, slot, node)
     else:
-        close_composite(P, Q, W, slot, end, now, node * 2, np.int64(-1), i, i + 1)
+        close_composite(P, Q, W, slot, end, now, node * 2, np.int64(-1), index, index + 1)
 
 
 @compiled
@@ -1666,18 +1666,19 @@ def finish_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now, clock):  #
     n = P.node_i.shape[0]
     W.si[slot * (n + 1) + n, L.V_STATUS] = L.DONE
     run = W.slot_i[slot, E.I_RUN]
-    if W.count[E.C_FIRST] <= run < W.count[E.C_LAST]:
+    if W.counter[E.C_FIRST] <= run < W.counter[E.C_LAST]:
         add_run(P, W, O, slot, e2e, end_node, answer, outcome, now)
-        W.count[E.C_LEFT] -= 1
+        W.counter[E.C_LEFT] -= 1
     W.slot_i[slot, E.I_GEN] = (W.slot_i[slot, E.I_GEN] + 1) & 0x7FFFFFFF
     W.slot_i[slot, E.I_ALIVE] = 0
-    W.slot_i[slot, E.I_NEXT] = W.count[E.C_FREE_SLOT]
-    W.count[E.C_FREE_SLOT] = slot
-    W.count[E.C_RUNS] -= 1
-    W.count[E.C_READY] = 0
-    if W.count[E.C_CLOSED]:
-        think = W.arrive_t[W.count[E.C_POS]]
-        W.count[E.C_POS] += 1
+    W.slot_i[slot, E.I_NEXT] = W.counter[E.C_FREE_SLOT]
+    W.counter[E.C_FREE_SLOT] = slot
+    W.counter[E.C_RUNS] -= 1
+    W.counter[E.C_ENDED] += 1
+    W.counter[E.C_READY] = 0
+    if W.counter[E.C_CLOSED]:
+        think = W.arrive_t[W.counter[E.C_POS]]
+        W.counter[E.C_POS] += 1
         push(W, clock + think, next_key(W, E.K_USER), W.slot_i[slot, E.I_USER] << 32)
 
 
@@ -1726,8 +1727,8 @@ def add_run(P, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ignore
             outcome = np.int64(L.FALLBACK)
         if answer >= 0 and P.node_i[answer, L.N_LABEL] >= 0:
             outcome = np.int64(P.node_i[answer, L.N_LABEL])
-    i = W.count[E.C_ROWS]
-    W.count[E.C_ROWS] = i + 1
+    i = W.counter[E.C_ROWS]
+    W.counter[E.C_ROWS] = i + 1
     O.run[i] = W.slot_i[slot, E.I_RUN]
     O.moments[i, 0] = W.slot_f[slot, E.T_ARRIVAL]
     O.moments[i, 1] = W.slot_f[slot, E.T_ARRIVAL] + now
@@ -1741,12 +1742,14 @@ def add_run(P, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ignore
     O.counts[i, 0] = np.int32(calls)
     O.counts[i, 1] = np.int32(attempts)
     O.cost[i] = cost
-    add_path(P, W, O, slot, end_node)
+    add_path(P, W, O, i, slot, end_node)
 
 
 @inlined
-def add_path(P, W, O, slot, end_node):  # type: ignore[no-untyped-def]
-    """Add the critical path, from the last visit back."""
+def add_path(P, W, O, row, slot, end_node):  # type: ignore[no-untyped-def]
+    """Write down the critical path, from the last visit back."""
+    for c in range(O.path.shape[1]):
+        O.path[row, c] = 0.0
     base = slot * (P.node_i.shape[0] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     node = np.int64(end_node)
@@ -1760,7 +1763,7 @@ def add_path(P, W, O, slot, end_node):  # type: ignore[no-untyped-def]
                 O.critical_runs[step] += 1
             if kind == L.CALL:
                 for c in range(NCOMP):
-                    O.critical[step, c] += W.sf[v, L.F_COMP + c]
+                    O.path[row, step * NCOMP + c] += W.sf[v, L.F_COMP + c]
         code = W.si[v, L.V_CRIT]
         while code >= 0 and code & 1:
             code = W.si[base + (code >> 1), L.V_CRIT]
@@ -1774,9 +1777,9 @@ def add_path(P, W, O, slot, end_node):  # type: ignore[no-untyped-def]
 def spill(W, slot, now, clock):  # type: ignore[no-untyped-def]
     """Put off what is left to settle until other events of this moment have happened."""
     what = (np.int64(slot) << 32) | W.slot_i[slot, E.I_GEN]
-    for i in range(W.count[E.C_READY]):
+    for i in range(W.counter[E.C_READY]):
         push(W, clock, (np.int64(E.K_TODO) << E.KIND_SHIFT) | W.ready[i], what)
-    W.count[E.C_READY] = 0
+    W.counter[E.C_READY] = 0
     W.slot_f[slot, E.T_NOW] = now
 
 
@@ -1801,11 +1804,11 @@ def settle(P, Q, W, O, slot, todo, now, clock):  # type: ignore[no-untyped-def]
 def begin_run(P, Q, W, user, seed_key, clock):  # type: ignore[no-untyped-def]
     """A run arrives."""
     n = P.node_i.shape[0]
-    slot = W.count[E.C_FREE_SLOT]
-    W.count[E.C_FREE_SLOT] = W.slot_i[slot, E.I_NEXT]
-    run = W.count[E.C_MOST]
-    W.count[E.C_MOST] = run + 1
-    W.count[E.C_RUNS] += 1
+    slot = W.counter[E.C_FREE_SLOT]
+    W.counter[E.C_FREE_SLOT] = W.slot_i[slot, E.I_NEXT]
+    run = W.counter[E.C_MOST]
+    W.counter[E.C_MOST] = run + 1
+    W.counter[E.C_RUNS] += 1
     stamp = run + 1
     base = slot * (n + 1)
     W.slot_i[slot, E.I_RUN] = run
@@ -1819,7 +1822,7 @@ def begin_run(P, Q, W, user, seed_key, clock):  # type: ignore[no-untyped-def]
     W.slot_f[slot, E.T_TOKENS] = 0.0
     W.slot_f[slot, E.T_USD] = 0.0
     W.slot_f[slot, E.T_SERVICE] = 0.0
-    W.slot_key[slot] = mix(seed_key + np.uint64(run + W.count[E.C_OFFSET]) * GOLDEN)
+    W.slot_key[slot] = mix(seed_key + np.uint64(run + W.counter[E.C_OFFSET]) * GOLDEN)
     W.si[base + n, L.V_STAMP] = stamp
     W.si[base + n, L.V_STATUS] = E.RUNNING
     for x in range(slot * Q.sizes[E.SZ_EXPORTS], (slot + 1) * Q.sizes[E.SZ_EXPORTS]):
@@ -1838,13 +1841,13 @@ def begin_run(P, Q, W, user, seed_key, clock):  # type: ignore[no-untyped-def]
 def shortage(Q, W, O):  # type: ignore[no-untyped-def]
     """Which table is too full for whatever the next event may bring, or 0."""
     margin = Q.sizes[E.SZ_MARGIN]
-    if W.count[E.C_ROWS] >= O.run.shape[0]:
+    if W.counter[E.C_ROWS] >= O.run.shape[0]:
         return E.NEED_ROWS
-    if W.count[E.C_RUNS] >= W.slot_i.shape[0]:
+    if W.counter[E.C_RUNS] >= W.slot_i.shape[0]:
         return E.NEED_SLOTS
-    if W.count[E.C_IN_FLIGHT] + margin > W.fi.shape[0]:
+    if W.counter[E.C_IN_FLIGHT] + margin > W.fi.shape[0]:
         return E.NEED_FLIGHTS
-    if W.count[E.C_HEAP] + 2 * margin + W.count[E.C_READY] + 8 > W.heap_t.shape[0]:
+    if W.counter[E.C_HEAP] + 2 * margin + W.counter[E.C_READY] + 8 > W.heap_t.shape[0]:
         return E.NEED_HEAP
     return 0
 
@@ -1853,24 +1856,26 @@ def shortage(Q, W, O):  # type: ignore[no-untyped-def]
 def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
     """`advance`, with its tuples by reference."""
     seed_key = mix(np.uint64(seed) + GOLDEN)
-    closed = W.count[E.C_CLOSED] == 1
+    closed = W.counter[E.C_CLOSED] == 1
     events = np.int64(0)
-    while W.count[E.C_LEFT] > 0:
+    while W.counter[E.C_LEFT] > 0:
         need = shortage(Q, W, O)
         if need:
             return need
         if events >= most:
             return E.TICKED
-        pos = W.count[E.C_POS]
-        if pos >= W.count[E.C_LEN]:
+        if W.counter[E.C_MOST] >= W.counter[E.C_STOP]:
+            return E.REACHED
+        pos = W.counter[E.C_POS]
+        if pos >= W.counter[E.C_LEN]:
             return E.NEED_ARRIVALS
         events += 1
         slot, now = np.int64(-1), 0.0
-        if not closed and (W.count[E.C_HEAP] == 0 or W.arrive_t[pos] < W.heap_t[0]):
+        if not closed and (W.counter[E.C_HEAP] == 0 or W.arrive_t[pos] < W.heap_t[0]):
             clock = W.arrive_t[pos]
             if clock == inf:
                 return E.STARVED
-            W.count[E.C_POS] = pos + 1
+            W.counter[E.C_POS] = pos + 1
             slot = begin_run(P, Q, W, np.int64(W.arrive_tenant[pos]), seed_key, clock)
         else:
             clock, key, what = W.heap_t[0], W.heap_k[0], W.heap_p[0]
@@ -1897,12 +1902,12 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
                 else:
                     deadline(P, Q, W, O, id_, clock)
         W.clock[0] = clock
-        while W.count[E.C_READY] > 0:
+        while W.counter[E.C_READY] > 0:
             todo = W.ready[0]
-            if W.count[E.C_HEAP] > 0 and W.heap_t[0] <= clock:
-                if W.heap_k[0] < ((np.int64(E.K_TODO) << E.KIND_SHIFT) | todo):
-                    spill(W, slot, now, clock)
-                    break
+            later = (np.int64(E.K_TODO) << E.KIND_SHIFT) | todo
+            if W.counter[E.C_HEAP] > 0 and W.heap_t[0] <= clock and W.heap_k[0] < later:
+                spill(W, slot, now, clock)
+                break
             ready_drop(W)
             settle(P, Q, W, O, slot, todo, now, clock)
     return E.DONE

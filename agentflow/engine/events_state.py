@@ -111,17 +111,19 @@ Y_COLUMNS = 5
     C_MOST,
     C_CLOSED,
     C_OFFSET,
-) = range(19)
-COUNTERS = 19
+    C_STOP,
+    C_ENDED,
+) = range(21)
+COUNTERS = 21
 # why the kernel came back
-(DONE, NEED_ARRIVALS, NEED_ROWS, NEED_SLOTS, NEED_FLIGHTS, NEED_HEAP, TICKED, STARVED) = range(8)
+(DONE, NEED_ARRIVALS, NEED_ROWS, NEED_SLOTS, NEED_FLIGHTS, NEED_HEAP, TICKED, STARVED, REACHED) = range(9)
 
 
 class Wiring(NamedTuple):
     """What follows from a plan for a walk in the order of events; N nodes, B backends.
 
     succ_lo int32[N + 1] into succ: the nodes whose joins wait for a node's end; beside_lo, beside the same for
-    its start (guardrails that run beside); pending int32[N]: edges into a node; order int64[N]: when its join is settled;
+    its start (guardrails that run beside); pending int32[N]: edges into a node; order int64[N]: when it is settled;
     starts: top-level nodes that wait for nothing; guard_bit int64[N]; revoke_lo, revoke: what a rejection may
     take back; pool int32[B]: first resource of a backend or -1; tenants int32[R]: how many copies a
     resource has, one a tenant.
@@ -167,7 +169,7 @@ class Pools(NamedTuple):
     ready: I64
     value: F64
     step_stamp: I64
-    count: I64
+    counter: I64
     clock: F64
     arrive_t: F64
     arrive_tenant: I32
@@ -176,7 +178,8 @@ class Pools(NamedTuple):
 class Rows(NamedTuple):
     """Runs that have ended since the last look, in the order of their ends, and totals by step.
 
-    The first nine as in `engine.state.Output`; run int64[M], moments float64[M, 2]: arrival and end (s).
+    The first nine as in `engine.state.Output`; run int64[M]; moments float64[M, 2]: arrival and end (s);
+    path float64[M, S x C]: seconds on the critical path, by step and component.
     """
 
     times: F64
@@ -190,3 +193,4 @@ class Rows(NamedTuple):
     critical_runs: I64
     run: I64
     moments: F64
+    path: F64

@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from agentflow.engine import events_state as E
 from agentflow.engine.state import new_output
-from agentflow.plan import Plan
+from agentflow.plan import Plan, Resource
 from agentflow.plan import layout as L
-from agentflow.plan.layout import F64, I32, I64
+from agentflow.plan.layout import I32, I64
 from agentflow.result import HIST_BINS
 
 UNBOUNDED = 2**62
 
 
-@dataclass(frozen=True)
-class Resource:
-    """A capacity that one backend or several share.
-
-    Parameters
-    ----------
-    backends : tuple of int
-        Rows of the plan's backends that draw on it.
-    concurrency : int
-        Calls in service at once.
-    queue : str
-        Who is next: one of `events_state.QUEUES`.
-    max_queue : int, optional
-        Calls that may wait; what comes then is turned away.
-    tenants : int
-        Copies of it, one a tenant.
-    """
-
-    backends: tuple[int, ...]
-    concurrency: int
-    queue: str = "fifo"
-    max_queue: int | None = None
-    tenants: int = 1
-
-
-def wiring(plan: Plan, resources: Sequence[Resource] = (), ranks: F64 | None = None) -> E.Wiring:
+def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
     """Turn a plan around: which joins an end leads to, and when they are settled."""
     t = plan.tables
     n = len(t.node_i)
@@ -59,7 +33,7 @@ def wiring(plan: Plan, resources: Sequence[Resource] = (), ranks: F64 | None = N
     order = np.array([_order(t.node_i, node, n) for node in range(n)], np.int64)
     top = t.node_i[:, L.N_SCOPE] == n
     waits = (t.node_i[:, L.N_KIND] == L.CALL) | (t.node_i[:, L.N_KIND] == L.BEGIN)
-    pool, tenants = _pools(len(t.backend_i), resources)
+    pool, copies = _pools(len(t.backend_i), plan.resources, tenants)
     calls = int(np.count_nonzero(t.node_i[:, L.N_KIND] == L.CALL))
     hedges = 2 + int(t.spec_i[:, L.S_HEDGES].max())
     return E.Wiring(
@@ -74,8 +48,8 @@ def wiring(plan: Plan, resources: Sequence[Resource] = (), ranks: F64 | None = N
         revoke_lo=revoke_lo,
         revoke=revoke,
         pool=pool,
-        tenants=tenants,
-        step_rank=np.zeros(len(plan.steps)) if ranks is None else ranks,
+        tenants=copies,
+        step_rank=-np.array(plan.priorities, np.float64),
         sizes=np.array([_top_steps(t, n), calls * (1 if hedges == 2 else hedges) + 8, plan.exports], np.int64),
     )
 
@@ -128,25 +102,32 @@ def _top_steps(t: L.Tables, n: int) -> int:
     return int(np.count_nonzero((t.node_i[:, L.N_SCOPE] == n) & ((kind == L.CALL) | (kind == L.END))))
 
 
-def _pools(backends: int, resources: Sequence[Resource]) -> tuple[I32, I32]:
+def _pools(backends: int, resources: Sequence[Resource], tenants: int) -> tuple[I32, I32]:
+    """First resource of each backend, or -1, and of each resource how many copies stand side by side."""
     pool = np.full(backends, -1, np.int32)
-    tenants: list[int] = []
+    copies: list[int] = []
     for resource in resources:
-        pool[list(resource.backends)] = len(tenants)
-        tenants += [resource.tenants] * resource.tenants
-    return pool, np.array([*tenants, 1], np.int32)
+        pool[list(resource.backends)] = len(copies)
+        copies += [copies_of(resource, tenants)] * copies_of(resource, tenants)
+    return pool, np.array([*copies, 1], np.int32)
+
+
+def copies_of(resource: Resource, tenants: int) -> int:
+    """How many copies of a resource there are, one a tenant where each has its own."""
+    return tenants if resource.per_tenant else 1
 
 
 def new_rows(plan: Plan, rows: int) -> E.Rows:
     """Make the buffer of ended runs and empty totals."""
-    return E.Rows(*new_output(plan, rows), run=np.empty(rows, np.int64), moments=np.empty((rows, 2)))
+    path = np.zeros((rows, len(plan.steps) * L.NCOMP))
+    return E.Rows(*new_output(plan, rows), run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), path=path)
 
 
-def new_pools(plan: Plan, wires: E.Wiring, resources: Sequence[Resource], runs: int = 64) -> E.Pools:
+def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> E.Pools:
     """Make the state of an empty system with room for this many runs in flight."""
     n = len(plan.tables.node_i)
     flights = 4 * runs + 2 * int(wires.sizes[E.SZ_MARGIN])
-    copies = [r for r in resources for _ in range(r.tenants)]
+    copies = [r for r in plan.resources for _ in range(copies_of(r, tenants))]
     edges = len(wires.succ) + len(wires.beside)
     res_i = np.zeros((len(copies) + 1, E.R_COLUMNS), np.int64)
     res_i[:, [E.R_HEAD, E.R_TAIL]] = -1
@@ -172,12 +153,13 @@ def new_pools(plan: Plan, wires: E.Wiring, resources: Sequence[Resource], runs: 
         ready=np.zeros(2 * edges + 6 * (n + 2), np.int64),
         value=np.zeros(L.Q_LATENCY + 1),
         step_stamp=np.zeros(len(plan.steps), np.int64),
-        count=np.zeros(E.COUNTERS, np.int64),
+        counter=np.zeros(E.COUNTERS, np.int64),
         clock=np.zeros(1),
         arrive_t=np.zeros(0),
         arrive_tenant=np.zeros(0, np.int32),
     )
-    pools.count[[E.C_FREE_SLOT, E.C_FREE_FLIGHT]] = -1
+    pools.counter[[E.C_FREE_SLOT, E.C_FREE_FLIGHT]] = -1
+    pools.counter[E.C_STOP] = UNBOUNDED
     pools = grow_slots(pools, n + 1, plan.exports, runs)
     pools = grow_flights(pools, flights)
     return grow_heap(pools, 2 * flights + 64)
@@ -201,8 +183,8 @@ def grow_slots(pools: E.Pools, width: int, exports: int, runs: int) -> E.Pools:
         visited=_grown(pools.visited, runs * width),
         exported=_grown(pools.exported, runs * exports),
     )
-    grown.slot_i[before:, E.I_NEXT] = [*range(before + 1, runs), pools.count[E.C_FREE_SLOT]]
-    grown.count[E.C_FREE_SLOT] = before
+    grown.slot_i[before:, E.I_NEXT] = [*range(before + 1, runs), pools.counter[E.C_FREE_SLOT]]
+    grown.counter[E.C_FREE_SLOT] = before
     return grown
 
 
@@ -210,8 +192,8 @@ def grow_flights(pools: E.Pools, flights: int) -> E.Pools:
     """Make room for this many attempts under way."""
     before = len(pools.fi)
     grown = pools._replace(ff=_grown(pools.ff, flights), fi=_grown(pools.fi, flights))
-    grown.fi[before:, E.F_NEXT] = [*range(before + 1, flights), pools.count[E.C_FREE_FLIGHT]]
-    grown.count[E.C_FREE_FLIGHT] = before
+    grown.fi[before:, E.F_NEXT] = [*range(before + 1, flights), pools.counter[E.C_FREE_FLIGHT]]
+    grown.counter[E.C_FREE_FLIGHT] = before
     return grown
 
 

@@ -66,6 +66,7 @@ class Encoder:
     backend_i: list[list[int]] = field(default_factory=list)
     backend_f: list[list[float]] = field(default_factory=list)
     backend_key: list[int] = field(default_factory=list)
+    backends: list[Backend] = field(default_factory=list)
     priced: bool = True
     _dists: dict[Any, int] = field(default_factory=dict)
     _backends: dict[str, int] = field(default_factory=dict)
@@ -140,6 +141,7 @@ class Encoder:
                 ]
             )
             self.backend_key.append(hash64("backend:" + b.name))
+            self.backends.append(b)
             self.priced = self.priced and price is not None
             self._backends[b.name] = len(self.backend_i) - 1
         return self._backends[b.name]

@@ -3,6 +3,7 @@
 from agentflow.schema.backend import (
     Backend,
     Cache,
+    Capacity,
     Evidence,
     Law,
     Measured,
@@ -70,6 +71,7 @@ __all__ = [
     "Budget",
     "Cache",
     "CallStep",
+    "Capacity",
     "Catch",
     "ChatStep",
     "Constant",
