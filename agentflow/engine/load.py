@@ -87,7 +87,8 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
     def take(rows: E.Rows, n: int) -> None:
         at = rows.run[:n] - shape.warmup
         columns: tuple[Any, ...] = whole[:5]
-        for column, buffer in zip(columns, rows[:5], strict=True):
+        buffers: tuple[Any, ...] = rows[:5]
+        for column, buffer in zip(columns, buffers, strict=True):
             column[at] = buffer[:n]
         moments[at] = rows.moments[:n]
         whole.critical[...] += rows.path[:n].sum(axis=0).reshape(whole.critical.shape)

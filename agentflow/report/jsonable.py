@@ -49,7 +49,7 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
             for step in summary.steps
         },
         "critical_path": {"mean_s": summary.critical_mean_s, "tail_s": summary.critical_tail_s},
-        "load": None if summary.load is None else load_object(summary.load),
+        **({} if summary.load is None else {"load": load_object(summary.load)}),
         "gates": [gate_object(gate) for gate in gates],
         "manifest": summary.manifest,
     }
