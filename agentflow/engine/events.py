@@ -124,6 +124,7 @@ class Timeline:
         self.wires = wiring(plan, arrivals.tenants)
         self.pools = new_pools(plan, self.wires, arrivals.tenants)
         self.rows = new_rows(plan, ROWS)
+        self.pools.counter[E.C_MOST_ROWS] = ROWS
         self.pools.counter[E.C_OFFSET] = replication * STRIDE
         if arrivals.users:
             self._admit_users()
@@ -216,11 +217,15 @@ class Timeline:
         """Look at the resources now; copies for tenants are taken together."""
         pools, clock = self.pools, float(self.pools.clock[0])
         f, i = pools.res_f, pools.res_i
-        since = clock - f[:, E.Y_LAST]
-        busy = f[:, E.Y_BUSY] + since * i[:, E.R_BUSY]
-        length = f[:, E.Y_LENGTH] + since * i[:, E.R_LENGTH]
-        areas = np.column_stack([busy, length, f[:, E.Y_WAIT], f[:, E.Y_WAIT2]])
+        areas = f[:, [E.Y_BUSY, E.Y_LENGTH, E.Y_WAIT, E.Y_WAIT2]]
+        ff, state, r = pools.ff, pools.fi[:, E.F_STATE], pools.fi[:, E.F_RES]
+        begun = pools.slot_f[pools.fi[:, E.F_SLOT], E.T_ARRIVAL] + ff[:, E.A_T0] + ff[:, E.A_NET]
+        served, queued = (state == E.SERVED) & (r >= 0), (state == E.QUEUED) & (r >= 0)
+        np.add.at(areas[:, 0], r[served], clock - begun[served] - ff[served, E.A_WAIT])
+        np.add.at(areas[:, 1], r[queued], clock - begun[queued])
         counts = i[:, [E.R_SERVED, E.R_REJECTED, E.R_LEFT]]
+        waits = pools.wait_hist.copy()
+        waits[:, 0] += counts[:, 0] - waits.sum(axis=1)  # those that did not wait
         starts = np.cumsum([0, *(copies_of(r, self.arrivals.tenants) for r in self.plan.resources)])[:-1]
         if not len(starts):
             return Look(clock, int(pools.counter[E.C_ENDED]), areas[:0], counts[:0], pools.wait_hist[:0])
@@ -230,5 +235,5 @@ class Timeline:
             int(pools.counter[E.C_ENDED]),
             np.add.reduceat(areas[:last], starts, axis=0),
             np.add.reduceat(counts[:last], starts, axis=0),
-            np.add.reduceat(pools.wait_hist[:last], starts, axis=0),
+            np.add.reduceat(waits[:last], starts, axis=0),
         )

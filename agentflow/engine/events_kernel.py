@@ -20,12 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
+from llvmlite.ir import IntType
+from numba import njit, types
+from numba.core import cgutils
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
 
 from agentflow.engine import events_state as E
 from agentflow.engine import kernel as mc
 from agentflow.engine.kernel import (
     GOLDEN,
+    INT32,
     OPTIONS,
     SLOWEST,
     U1,
@@ -33,22 +38,22 @@ from agentflow.engine.kernel import (
     draw,
     draw_key,
     lasting,
-    lognormal,
     mix,
     ndtri,
+    place_draw,
     rare,
-    reference,
     uniform,
     whole,
 )
 from agentflow.engine.kernel import exp as exp_
 from agentflow.plan import layout as L
-from agentflow.result import HIST_OFFSET
+from agentflow.result import HIST_BINS, HIST_OFFSET
 
 BARE = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 inlined: Any = njit(forceinline=True, **BARE)
 compiled: Any = njit(**BARE)
 NCOMP = L.NCOMP
+INT64 = IntType(64)
 SEQ_BITS = (1 << E.KIND_SHIFT) - 1
 LOW32 = (1 << 32) - 1
 
@@ -64,16 +69,95 @@ def _sources() -> int:
 SOURCES = _sources()
 
 
+# --- tables by address -------------------------------------------------------------------------------------
+
+COLUMNS = {
+    "node_i": L.NODE_COLUMNS, "pred_i": L.EDGE_COLUMNS, "ref_i": 2, "spec_i": L.SPEC_COLUMNS, "spec_f": L.SPEC_FLOATS,
+    "place_i": L.PLACE_COLUMNS, "place_f": L.PLACE_FLOATS, "draw_i": 2, "error_i": L.ERROR_COLUMNS,
+    "error_f": L.ERROR_FLOATS, "layer_i": L.LAYER_COLUMNS, "layer_f": L.LAYER_FLOATS, "backend_i": 1,
+    "backend_f": L.BACKEND_COLUMNS, "dist_i": L.DIST_COLUMNS, "dist_f": L.DIST_FLOATS, "slot_f": E.T_COLUMNS,
+    "slot_i": E.I_COLUMNS, "sf": L.STATE_COLUMNS, "si": E.X_COLUMNS, "ff": E.A_COLUMNS, "fi": E.F_COLUMNS,
+    "res_i": E.R_COLUMNS, "res_f": E.Y_COLUMNS, "wait_hist": HIST_BINS, "times": 2, "tokens": 4, "counts": 2,
+    "step_f": L.STEP_COLUMNS, "histogram": HIST_BINS, "moments": 2,
+}  # fmt: skip
+
+
+class Tables(types.Type):
+    """Address of a tuple of arrays whose numbers of columns are known: an element's address is one multiply away.
+
+    Numba reckons with any shape and with indices below 0, ten instructions where one will do. Here the rows are as
+    long as `COLUMNS` says, and the arrays seem to have no length: no index is below 0, and nobody asks for it.
+    """
+
+    def __init__(self, target: Any) -> None:
+        super().__init__(name=f"Tables({target})")
+        self.target = target
+
+
+@register_model(Tables)
+class _TablesModel(models.OpaqueModel):
+    """A bare pointer."""
+
+
+@infer_getattr
+class _TablesAttributes(AttributeTemplate):
+    """The tables have their tuple's fields."""
+
+    key = Tables
+
+    def generic_resolve(self, value, attribute):  # type: ignore[no-untyped-def, override]
+        fields = value.target.fields
+        return value.target.types[fields.index(attribute)] if attribute in fields else None
+
+
+@lower_getattr_generic(Tables)  # type: ignore[no-untyped-call]
+def _load_field(context, builder, kind, value, attribute):  # type: ignore[no-untyped-def]
+    """Load the address of an array; nothing that runs below `advance` changes it."""
+    index = kind.target.fields.index(attribute)
+    whole_type = context.get_value_type(kind.target)
+    base = builder.gep(builder.bitcast(value, whole_type.as_pointer()), [INT32(0), INT32(index)])
+    form = kind.target.types[index]
+    array = context.make_array(form)(context, builder)
+    stored = context.make_array(form)(context, builder, ref=base)
+    data = builder.load(stored._get_ptr_by_name("data"))  # type: ignore[no-untyped-call]
+    data.set_metadata("invariant.load", builder.module.add_metadata([]))
+    array.data = data
+    size = context.get_abi_sizeof(context.get_data_type(form.dtype))
+    columns = [COLUMNS[attribute]] if form.ndim == 2 else []
+    shape = [INT64(0), *(INT64(n) for n in columns)]
+    strides = [*(INT64(n * size) for n in columns), INT64(size)]
+    array.shape = cgutils.pack_array(builder, shape)  # type: ignore[no-untyped-call]
+    array.strides = cgutils.pack_array(builder, strides)  # type: ignore[no-untyped-call]
+    return array._getvalue()
+
+
+@intrinsic
+def tables(context, x):  # type: ignore[no-untyped-def]
+    """Address of a tuple's copy on the stack."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        copy = cgutils.alloca_once_value(builder, arguments[0])  # type: ignore[no-untyped-call]
+        return builder.bitcast(copy, cgutils.voidptr_t)
+
+    return Tables(x)(x), generate
+
+
 # --- the event queue -----------------------------------------------------------------------------------
 
 
-@compiled
+@inlined
 def push(W, t, key, what):  # type: ignore[no-untyped-def]
-    """Put an event into the binary heap, in the order of (time, key)."""
+    """Put an event into the heap, in the order of (time, key)."""
     i = W.counter[E.C_HEAP]
     W.counter[E.C_HEAP] = i + 1
+    sift_up(W, i, t, key, what)
+
+
+@inlined
+def sift_up(W, i, t, key, what):  # type: ignore[no-untyped-def]
+    """Let an event rise from place i to where it belongs."""
     while i > 0:
-        parent = (i - 1) >> 1
+        parent = (i - 1) >> 2
         tp = W.heap_t[parent]
         if tp < t or (tp == t and W.heap_k[parent] <= key):
             break
@@ -88,29 +172,46 @@ def push(W, t, key, what):  # type: ignore[no-untyped-def]
 
 @inlined
 def drop_first(W):  # type: ignore[no-untyped-def]
-    """Take the first event out of the heap."""
+    """Take the first event out of the heap: each node has four children, the hole sinks to a leaf, the last event fills it.
+
+    The children are compared without branches, which could not be foreseen; equal times are rare.
+    """
     n = W.counter[E.C_HEAP] - 1
     W.counter[E.C_HEAP] = n
-    t, key, what = W.heap_t[n], W.heap_k[n], W.heap_p[n]
     i = np.int64(0)
     child = np.int64(1)
-    while child < n:
-        tc = W.heap_t[child]
-        if child + 1 < n:
-            other = W.heap_t[child + 1]
-            if other < tc or (other == tc and W.heap_k[child + 1] < W.heap_k[child]):
-                child += 1
-                tc = other
-        if t < tc or (t == tc and key <= W.heap_k[child]):
-            break
-        W.heap_t[i] = tc
-        W.heap_k[i] = W.heap_k[child]
-        W.heap_p[i] = W.heap_p[child]
-        i = child
-        child = 2 * i + 1
-    W.heap_t[i] = t
-    W.heap_k[i] = key
-    W.heap_p[i] = what
+    while child + 3 < n:
+        a, b = W.heap_t[child], W.heap_t[child + 1]
+        c, d = W.heap_t[child + 2], W.heap_t[child + 3]
+        left, right = child + (1 if b < a else 0), child + (3 if d < c else 2)
+        ab, cd = b if b < a else a, d if d < c else c
+        best = right if cd < ab else left
+        t = cd if cd < ab else ab
+        if (a == b) | (c == d) | (ab == cd):
+            best = first_of(W, child, child + 4)
+        W.heap_t[i] = t
+        W.heap_k[i] = W.heap_k[best]
+        W.heap_p[i] = W.heap_p[best]
+        i = best
+        child = 4 * i + 1
+    if child < n:
+        best = first_of(W, child, n)
+        W.heap_t[i] = W.heap_t[best]
+        W.heap_k[i] = W.heap_k[best]
+        W.heap_p[i] = W.heap_p[best]
+        i = best
+    sift_up(W, i, W.heap_t[n], W.heap_k[n], W.heap_p[n])
+
+
+@compiled
+def first_of(W, child, end):  # type: ignore[no-untyped-def]
+    """The first event of places child to end - 1."""
+    best = child
+    for other in range(child + 1, end):
+        t, first = W.heap_t[other], W.heap_t[best]
+        if t < first or (t == first and W.heap_k[other] < W.heap_k[best]):
+            best = np.int64(other)
+    return best
 
 
 @inlined
@@ -120,7 +221,7 @@ def next_key(W, kind):  # type: ignore[no-untyped-def]
     return np.int64((np.int64(kind) << E.KIND_SHIFT) | W.counter[E.C_SEQ])
 
 
-@compiled
+@inlined
 def schedule(W, f, moment, kind):  # type: ignore[no-untyped-def]
     """Schedule the next event of attempt f, at a moment of its run; an earlier one is void."""
     gen = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
@@ -175,12 +276,13 @@ def item(scope, phase, node):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def tick(W, r, clock):  # type: ignore[no-untyped-def]
-    """Carry the areas under a resource's load on to now."""
-    dt = clock - W.res_f[r, E.Y_LAST]
-    W.res_f[r, E.Y_LAST] = clock
-    W.res_f[r, E.Y_BUSY] += dt * W.res_i[r, E.R_BUSY]
-    W.res_f[r, E.Y_LENGTH] += dt * W.res_i[r, E.R_LENGTH]
+def note_wait(P, Q, W, O, r, waited):  # type: ignore[no-untyped-def]
+    """Count the wait of a call that did wait."""
+    W.res_f[r, E.Y_WAIT] += waited
+    W.res_f[r, E.Y_WAIT2] += waited * waited
+    place = (np.float64(waited).view(np.int64) >> 45) - HIST_OFFSET
+    place = place if place > 0 else np.int64(0)
+    W.wait_hist[r, place if place < HIST_BINS - 1 else HIST_BINS - 1] += 1
 
 
 @inlined
@@ -236,7 +338,7 @@ def merge_children(W, first):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def ranked_put(P, Q, W, r, f):  # type: ignore[no-untyped-def]
+def ranked_put(P, Q, W, O, r, f):  # type: ignore[no-untyped-def]
     """Put an attempt into a ranked queue."""
     slot = W.fi[f, E.F_SLOT]
     queue = W.res_i[r, E.R_QUEUE]
@@ -282,11 +384,11 @@ def ranked_take(W, r, f):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def put(P, Q, W, r, f):  # type: ignore[no-untyped-def]
+def put(P, Q, W, O, r, f):  # type: ignore[no-untyped-def]
     """Queue an attempt at a resource."""
     W.res_i[r, E.R_LENGTH] += 1
     if W.res_i[r, E.R_QUEUE] != E.FIFO:
-        ranked_put(P, Q, W, r, f)
+        ranked_put(P, Q, W, O, r, f)
         return
     tail = W.res_i[r, E.R_TAIL]
     W.fi[f, E.F_PREV] = tail
@@ -317,59 +419,60 @@ def take(W, r, f):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def serve(P, W, f, r, moment):  # type: ignore[no-untyped-def]
-    """Let an attempt have a slot from this moment of its run on."""
+def serve(P, Q, W, O, f, r, waited):  # type: ignore[no-untyped-def]
+    """Let an attempt have a slot, after a wait of so many seconds."""
     W.res_i[r, E.R_BUSY] += 1
     W.res_i[r, E.R_SERVED] += 1
     W.fi[f, E.F_STATE] = E.SERVED
-    waited = moment - (W.ff[f, E.A_T0] + W.ff[f, E.A_NET])
-    waited = waited if waited > 0.0 else 0.0
-    W.res_f[r, E.Y_WAIT] += waited
-    W.res_f[r, E.Y_WAIT2] += waited * waited
-    place = (np.float64(waited).view(np.int64) >> 45) - HIST_OFFSET
-    place = place if place > 0 else np.int64(0)
-    bins = W.wait_hist.shape[1] - 1
-    W.wait_hist[r, place if place < bins else bins] += 1
-    plan_end(P, W, f, waited)
+    plan_end(P, Q, W, O, f, waited)
     schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
 
 
 @compiled
-def release(P, W, r, clock):  # type: ignore[no-untyped-def]
-    """Free a slot; the first in the queue takes it."""
-    tick(W, r, clock)
-    W.res_i[r, E.R_BUSY] -= 1
+def serve_next(P, Q, W, O, r, clock):  # type: ignore[no-untyped-def]
+    """Let the first in the queue have the slot that became free."""
     head = W.res_i[r, E.R_HEAD]
-    if head >= 0 and W.res_i[r, E.R_BUSY] < W.res_i[r, E.R_CAP]:
-        take(W, r, head)
-        serve(P, W, head, r, clock - W.slot_f[W.fi[head, E.F_SLOT], E.T_ARRIVAL])
+    take(W, r, head)
+    begin = W.ff[head, E.A_T0] + W.ff[head, E.A_NET]
+    waited = clock - W.slot_f[W.fi[head, E.F_SLOT], E.T_ARRIVAL] - begin
+    waited = waited if waited > 0.0 else 0.0
+    note_wait(P, Q, W, O, r, waited)
+    W.res_f[r, E.Y_LENGTH] += waited
+    serve(P, Q, W, O, head, r, waited)
+
+
+@inlined
+def release(P, Q, W, O, f, r, length, clock):  # type: ignore[no-untyped-def]
+    """Free the slot of an attempt that ends after this length; the first in the queue takes it."""
+    held = length - W.ff[f, E.A_NET] - W.ff[f, E.A_WAIT]
+    W.res_f[r, E.Y_BUSY] += held
+    W.slot_f[W.fi[f, E.F_SLOT], E.T_SERVICE] += held
+    W.res_i[r, E.R_BUSY] -= 1
+    if W.res_i[r, E.R_HEAD] >= 0 and W.res_i[r, E.R_BUSY] < W.res_i[r, E.R_CAP]:
+        serve_next(P, Q, W, O, r, clock)
+
+
+@inlined
+def arrive(P, Q, W, O, f, r):  # type: ignore[no-untyped-def]
+    """An attempt reaches its backend: it is served, queued or turned away."""
+    if W.res_i[r, E.R_BUSY] < W.res_i[r, E.R_CAP]:
+        serve(P, Q, W, O, f, r, 0.0)
+    else:
+        wait_for_slot(P, Q, W, O, f, r)
 
 
 @compiled
-def arrive(P, Q, W, f, clock):  # type: ignore[no-untyped-def]
-    """An attempt reaches its backend: it is served, queued or turned away."""
-    r = W.fi[f, E.F_RES]
+def wait_for_slot(P, Q, W, O, f, r):  # type: ignore[no-untyped-def]
+    """All slots are busy: an attempt joins the queue, where it may time out, or is turned away."""
     spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
-    begin = W.ff[f, E.A_T0] + W.ff[f, E.A_NET]
-    tick(W, r, clock)
-    if W.res_i[r, E.R_BUSY] < W.res_i[r, E.R_CAP]:
-        serve(P, W, f, r, begin)
-        return
     if W.res_i[r, E.R_LENGTH] >= W.res_i[r, E.R_MAX_QUEUE]:
         W.res_i[r, E.R_REJECTED] += 1
-        W.fi[f, E.F_RES] = -1
-        W.fi[f, E.F_STATE] = E.SERVED
-        W.fi[f, E.F_KIND] = W.fi[f, E.F_ERR] = L.RATE_LIMIT
-        W.fi[f, E.F_AT] = L.AT_START
-        W.ff[f, E.A_RETRY_AFTER] = -1.0
-        W.ff[f, E.A_WAIT] = 0.0
-        W.ff[f, E.A_LENGTH] = W.ff[f, E.A_NET]
-        schedule(W, f, begin, E.K_END)
+        turn_away(P, Q, W, O, f, -1.0)
         return
-    plan_end(P, W, f, 0.0)
+    plan_end(P, Q, W, O, f, 0.0)
     W.ff[f, E.A_WAIT] = inf
     W.fi[f, E.F_STATE] = E.QUEUED
-    put(P, Q, W, r, f)
+    put(P, Q, W, O, r, f)
     bound = min(P.spec_f[spec, L.S_ATTEMPT], P.spec_f[spec, L.S_IDLE])
     if W.fi[f, E.F_KIND] == L.TIMEOUT:
         bound = min(bound, W.ff[f, E.A_HANG])
@@ -378,12 +481,50 @@ def arrive(P, Q, W, f, clock):  # type: ignore[no-untyped-def]
         schedule(W, f, W.ff[f, E.A_T0] + bound, E.K_END)
 
 
+@inlined
+def turn_away(P, Q, W, O, f, retry_after):  # type: ignore[no-untyped-def]
+    """Let an attempt fail with `rate_limit` where it has reached its backend."""
+    W.fi[f, E.F_RES] = -1
+    W.fi[f, E.F_STATE] = E.SERVED
+    W.fi[f, E.F_KIND] = L.RATE_LIMIT
+    W.fi[f, E.F_ERR] = L.RATE_LIMIT
+    W.fi[f, E.F_AT] = L.AT_START
+    W.ff[f, E.A_RETRY_AFTER] = retry_after
+    W.ff[f, E.A_WAIT] = 0.0
+    W.ff[f, E.A_LENGTH] = W.ff[f, E.A_NET]
+    schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_NET], E.K_END)
+
+
 # --- one attempt -----------------------------------------------------------------------------------------
 
 
 @inlined
-def plan_end(P, W, f, waited):  # type: ignore[no-untyped-def]
+def plan_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
     """How an attempt will end if nobody cuts it, once it is known how long it waited for its slot."""
+    spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
+    kind = W.fi[f, E.F_KIND]
+    gap, rest = W.ff[f, E.A_GAP], W.ff[f, E.A_OUT] - 1.0
+    first = waited + W.ff[f, E.A_PREFILL]
+    end = first + (rest if rest > 0.0 else 0.0) * gap
+    idle = P.spec_f[spec, L.S_IDLE]
+    smooth = (first <= idle) & (gap <= idle) & (end <= P.spec_f[spec, L.S_ATTEMPT])
+    if smooth and Q.lean[spec] == 1 and is_whole(kind, W.fi[f, E.F_AT]):
+        W.ff[f, E.A_WAIT] = waited
+        W.fi[f, E.F_ERR] = kind
+        W.ff[f, E.A_LENGTH] = end
+    else:
+        plan_any_end(P, Q, W, O, f, waited)
+
+
+@inlined
+def is_whole(kind, at):  # type: ignore[no-untyped-def]
+    """Whether an attempt with this error runs to its end."""
+    return kind < 0 or (at == L.AT_END and kind != L.TIMEOUT)
+
+
+@compiled
+def plan_any_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
+    """`plan_end` for all attempts."""
     spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
     kind, at = W.fi[f, E.F_KIND], W.fi[f, E.F_AT]
     gap = W.ff[f, E.A_GAP]
@@ -439,7 +580,7 @@ def slowdown(P, b, run_key, ak):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def cached_tokens(P, W, base, node, b, spec, tokens, node_key):  # type: ignore[no-untyped-def]
+def cached_tokens(P, Q, W, O, base, node, b, spec, tokens, node_key):  # type: ignore[no-untyped-def]
     """Input tokens of this visit that backend b has in its prefix cache."""
     hit = P.backend_f[b, L.B_HIT]
     if hit <= 0.0:
@@ -461,24 +602,50 @@ def cached_tokens(P, W, base, node, b, spec, tokens, node_key):  # type: ignore[
 
 
 @inlined
-def place_draw(P, place, column, k):  # type: ignore[no-untyped-def]
-    """Draw from the distribution in these columns of a plain place."""
-    f = P.place_f
-    return lognormal(
-        P.normal,
-        f[place, column + L.D_P0],
-        f[place, column + L.D_P1],
-        f[place, column + L.D_SHIFT],
-        f[place, column + L.D_SCALE],
-        k,
-    )
+def begin_attempt(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
+    """Draw an attempt and send it off."""
+    slot, node, place = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE], W.fi[f, E.F_PLACE]
+    spec = P.node_i[node, L.N_SPEC]
+    if Q.lean[spec] == 0:
+        begin_any(P, Q, W, O, f, now)
+        return
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    node_key = mix(W.slot_key[slot] ^ P.node_hash[node])
+    ak = node_key + U64 * (np.uint64(W.fi[f, E.F_TRY]) + U1) * GOLDEN
+    tokens = W.sf[v, L.F_INPUT]
+    ttft = place_draw(P, place, L.P_TTFT, draw_key(ak, L.Q_TTFT))
+    rate = place_draw(P, place, L.P_RATE, draw_key(ak, L.Q_RATE))
+    out = whole(place_draw(P, place, L.P_TOKENS, draw_key(ak, L.Q_OUTPUT)))
+    u = uniform(draw_key(ak, L.Q_ERROR))
+    f_ = P.place_f
+    if u < f_[place, L.P_ERR_TOTAL] or tokens > f_[place, L.P_LONGEST]:
+        begin_any(P, Q, W, O, f, now)
+        return
+    most, room = f_[place, L.P_MAX_TOKENS], f_[place, L.P_CONTEXT] - tokens
+    room = room if room < most else most
+    more = tokens - f_[place, L.P_TTFT_INPUT]
+    W.ff[f, E.A_T0] = now
+    W.ff[f, E.A_PREFILL] = ttft + (more if more > 0.0 else 0.0) * f_[place, L.P_PREFILL]
+    W.ff[f, E.A_GAP] = 1.0 / (rate if rate > SLOWEST else SLOWEST)
+    W.ff[f, E.A_OUT] = out if out < room else room
+    W.fi[f, E.F_KIND] = -1
+    r = np.int64(Q.pool[P.place_i[place, L.P_BACKEND]])
+    if r < 0:
+        W.fi[f, E.F_STATE] = E.SERVED
+        plan_end(P, Q, W, O, f, 0.0)
+        schedule(W, f, now + W.ff[f, E.A_LENGTH], E.K_END)
+        return
+    if Q.tenants[r] > 1:
+        r += W.slot_i[slot, E.I_TENANT] % Q.tenants[r]
+    W.fi[f, E.F_RES] = r
+    arrive(P, Q, W, O, f, r)
 
 
 @compiled
-def begin_attempt(P, Q, W, f, now, clock):  # type: ignore[no-untyped-def]
-    """Draw an attempt and send it off."""
+def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
+    """`begin_attempt` for all attempts."""
     slot, node, place = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE], W.fi[f, E.F_PLACE]
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     spec = P.node_i[node, L.N_SPEC]
     run_key = W.slot_key[slot]
     node_key = mix(run_key ^ P.node_hash[node])
@@ -500,25 +667,19 @@ def begin_attempt(P, Q, W, f, now, clock):  # type: ignore[no-untyped-def]
         if max(1.0, P.spec_f[spec, L.S_MAX_TOKENS]) > room:
             kind, at, ra = np.int64(L.CONTEXT_OVERFLOW), np.int64(L.AT_START), -1.0
         room = max(0.0, min(P.place_f[place, L.P_MAX_TOKENS], room))
-        if P.place_i[place, L.P_PLAIN]:
-            s = 1.0
-            ttft = place_draw(P, place, L.P_TTFT, draw_key(ak, L.Q_TTFT))
-            rate = place_draw(P, place, L.P_RATE, draw_key(ak, L.Q_RATE))
-            out = place_draw(P, place, L.P_TOKENS, draw_key(ak, L.Q_OUTPUT))
-        else:
-            for j in range(P.place_i[place, L.P_DRAW_LO], P.place_i[place, L.P_DRAW_HI]):
-                q = P.draw_i[j, 0]
-                W.value[q] = draw(P, P.draw_i[j, 1], ak, q)
-            s = slowdown(P, b, run_key, ak)
-            cached = cached_tokens(P, W, base, node, b, spec, tokens, node_key)
-            if P.place_i[place, L.P_REASONING]:
-                reasoning = min(whole(W.value[L.Q_REASONING]), room)
-            if P.place_i[place, L.P_NETWORK]:
-                net = W.value[L.Q_NETWORK]
-            chance = P.backend_f[b, L.B_STALL]
-            if chance > 0.0 and uniform(draw_key(ak, L.Q_STALL)) < chance:
-                stall = s * rare(P, P.backend_i[b, L.B_STALL_DIST], draw_key(ak, L.Q_STALL_TIME))
-            ttft, rate, out = W.value[L.Q_TTFT], W.value[L.Q_RATE], W.value[L.Q_OUTPUT]
+        for j in range(P.place_i[place, L.P_DRAW_LO], P.place_i[place, L.P_DRAW_HI]):
+            q = P.draw_i[j, 0]
+            W.value[q] = draw(P, P.draw_i[j, 1], ak, q)
+        s = slowdown(P, b, run_key, ak)
+        cached = cached_tokens(P, Q, W, O, base, node, b, spec, tokens, node_key)
+        if P.place_i[place, L.P_REASONING]:
+            reasoning = min(whole(W.value[L.Q_REASONING]), room)
+        if P.place_i[place, L.P_NETWORK]:
+            net = W.value[L.Q_NETWORK]
+        chance = P.backend_f[b, L.B_STALL]
+        if chance > 0.0 and uniform(draw_key(ak, L.Q_STALL)) < chance:
+            stall = s * rare(P, P.backend_i[b, L.B_STALL_DIST], draw_key(ak, L.Q_STALL_TIME))
+        ttft, rate, out = W.value[L.Q_TTFT], W.value[L.Q_RATE], W.value[L.Q_OUTPUT]
         more = max(0.0, tokens - cached - P.backend_f[b, L.B_TTFT_INPUT])
         W.ff[f, E.A_NET] = net
         W.ff[f, E.A_STALL] = stall
@@ -559,14 +720,14 @@ def begin_attempt(P, Q, W, f, now, clock):  # type: ignore[no-untyped-def]
     if r < 0:
         W.fi[f, E.F_STATE] = E.SERVED
         if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
-            plan_end(P, W, f, 0.0)
+            plan_end(P, Q, W, O, f, 0.0)
         schedule(W, f, now + W.ff[f, E.A_LENGTH], E.K_END)
     elif net > 0.0:
         W.fi[f, E.F_STATE] = E.ON_WAY
         W.ff[f, E.A_WAIT] = inf
         schedule(W, f, now + net, E.K_ARRIVE)
     else:
-        arrive(P, Q, W, f, clock)
+        arrive(P, Q, W, O, f, r)
 
 
 @inlined
@@ -579,8 +740,8 @@ def add_parts(A, row, column, net, queue, prefill, reasoning, decode):  # type: 
     A[row, column + L.C_DECODE] += decode
 
 
-@inlined
-def charge(P, W, f, v, spec, length, err):  # type: ignore[no-untyped-def]
+@compiled
+def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
     """Count what an attempt of this length used; the error is -1 for success and -2 for a cut."""
     hedged = P.spec_i[spec, L.S_HEDGES] > 0
     if P.spec_i[spec, L.S_LAW] != L.LAW_MODEL:
@@ -645,23 +806,21 @@ def charge(P, W, f, v, spec, length, err):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def leave(P, W, f, length, clock):  # type: ignore[no-untyped-def]
+def leave(P, Q, W, O, f, length, clock):  # type: ignore[no-untyped-def]
     """Give back what an attempt holds: its slot, or its place in the queue."""
     r = W.fi[f, E.F_RES]
     if r < 0:
         return
-    state = W.fi[f, E.F_STATE]
-    if state == E.SERVED:
-        W.slot_f[W.fi[f, E.F_SLOT], E.T_SERVICE] += length - W.ff[f, E.A_NET] - W.ff[f, E.A_WAIT]
-        release(P, W, r, clock)
-    elif state == E.QUEUED:
-        tick(W, r, clock)
+    if W.fi[f, E.F_STATE] == E.SERVED:
+        release(P, Q, W, O, f, r, length, clock)
+    elif W.fi[f, E.F_STATE] == E.QUEUED:
         W.res_i[r, E.R_LEFT] += 1
+        W.res_f[r, E.Y_LENGTH] += length - W.ff[f, E.A_NET]
         take(W, r, f)
     W.fi[f, E.F_RES] = -1
 
 
-@compiled
+@inlined
 def free_flight(W, f):  # type: ignore[no-untyped-def]
     """Put an attempt's row back; its pending event is void."""
     W.fi[f, E.F_GEN] = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
@@ -672,7 +831,7 @@ def free_flight(W, f):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def new_flight(P, W, slot, node, copy, now):  # type: ignore[no-untyped-def]
+def new_flight(P, Q, W, O, slot, node, copy, now):  # type: ignore[no-untyped-def]
     """Make the row of a copy of a call."""
     f = W.counter[E.C_FREE_FLIGHT]
     W.counter[E.C_FREE_FLIGHT] = W.fi[f, E.F_NEXT]
@@ -689,7 +848,7 @@ def new_flight(P, W, slot, node, copy, now):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_CALLED] = 0
     W.fi[f, E.F_RES] = -1
     W.ff[f, E.A_START] = now
-    v = slot * (P.node_i.shape[0] + 1) + node
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     W.fi[f, E.F_SIB] = W.si[v, E.X_FLIGHT]
     W.si[v, E.X_FLIGHT] = f
     if P.spec_i[spec, L.S_HEDGES] > 0:
@@ -699,7 +858,7 @@ def new_flight(P, W, slot, node, copy, now):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def next_try(P, W, f, spec, err):  # type: ignore[no-untyped-def]
+def next_try(P, Q, W, O, f, spec, err):  # type: ignore[no-untyped-def]
     """Wait of the first retry layer that takes the error, or -1 when none has tries left."""
     lo, hi = np.int64(P.spec_i[spec, L.S_LAYER_LO]), np.int64(P.spec_i[spec, L.S_LAYER_HI])
     for layer in range(lo, hi):
@@ -709,12 +868,12 @@ def next_try(P, W, f, spec, err):  # type: ignore[no-untyped-def]
             W.fi[f, E.F_TRIES + index] = tries + 1
             for inner in range(index):
                 W.fi[f, E.F_TRIES + inner] = 1
-            return wait_of_layer(P, W, f, layer, tries - 1, index)
+            return wait_of_layer(P, Q, W, O, f, layer, tries - 1, index)
     return -1.0
 
 
 @compiled
-def wait_of_layer(P, W, f, layer, k, index):  # type: ignore[no-untyped-def]
+def wait_of_layer(P, Q, W, O, f, layer, k, index):  # type: ignore[no-untyped-def]
     """k-th wait of a retry layer (s)."""
     ra = W.ff[f, E.A_RETRY_AFTER]
     if ra >= 0.0 and P.layer_i[layer, L.R_RESPECT] == 1 and ra <= P.layer_f[layer, L.R_CAP]:
@@ -730,36 +889,72 @@ def wait_of_layer(P, W, f, layer, k, index):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def end_of_attempt(P, Q, W, f, clock):  # type: ignore[no-untyped-def]
-    """An attempt, or the wait after it, ends by itself."""
+def charge_whole(P, Q, W, O, f, v, length):  # type: ignore[no-untyped-def]
+    """`charge` for a lean attempt that ran to its end."""
+    place = W.fi[f, E.F_PLACE]
+    f_ = P.place_f
+    waited = W.ff[f, E.A_WAIT]
+    first = waited + W.ff[f, E.A_PREFILL]
+    tokens, out = W.sf[v, L.F_INPUT], W.ff[f, E.A_OUT]
+    W.sf[v, L.F_COMP + L.C_QUEUE] += waited
+    W.sf[v, L.F_COMP + L.C_PREFILL] += first - waited
+    W.sf[v, L.F_COMP + L.C_DECODE] += length - first
+    W.sf[v, L.F_USE + L.U_INPUT] += tokens
+    W.sf[v, L.F_USE + L.U_OUTPUT] += out
+    W.sf[v, L.F_USE + L.U_COST] += (
+        tokens * f_[place, L.P_PRICE_IN] + out * f_[place, L.P_PRICE_OUT] + f_[place, L.P_PRICE_CALL]
+    )
+    W.sf[v, L.F_USE + L.U_ATTEMPTS] += 1.0
+    called = W.fi[f, E.F_CALLED]
+    W.sf[v, L.F_USE + L.U_CALLS] += 1.0 if called == 0 else 0.0
+    W.fi[f, E.F_CALLED] = called + 1
+    return first
+
+
+@inlined
+def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
+    """An attempt, or the wait after it, ends by itself; return whether the next one begins."""
     slot, node = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE]
-    v = slot * (P.node_i.shape[0] + 1) + node
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     spec = P.node_i[node, L.N_SPEC]
     now = W.ff[f, E.A_END]
-    if W.fi[f, E.F_STATE] == E.BACKOFF:
-        begin_attempt(P, Q, W, f, now, clock)
-        return
-    if W.fi[f, E.F_STATE] == E.QUEUED:
+    state = W.fi[f, E.F_STATE]
+    if state == E.BACKOFF:
+        return True
+    if state == E.QUEUED:
         W.fi[f, E.F_ERR] = L.TIMEOUT
         W.fi[f, E.F_AT] = E.AT_CUT
         W.ff[f, E.A_RETRY_AFTER] = -1.0
-    length, err = W.ff[f, E.A_LENGTH], W.fi[f, E.F_ERR]
-    leave(P, W, f, length, clock)
-    first = charge(P, W, f, v, spec, length, err)
-    W.ff[f, E.A_FIRST] = W.ff[f, E.A_T0] + first
+    length, err, kind = W.ff[f, E.A_LENGTH], W.fi[f, E.F_ERR], W.fi[f, E.F_KIND]
+    leave(P, Q, W, O, f, length, clock)
+    if Q.lean[spec] == 1 and err == kind and is_whole(kind, W.fi[f, E.F_AT]):
+        first = charge_whole(P, Q, W, O, f, v, length)
+    else:
+        first = charge(P, Q, W, O, f, v, np.int64(spec), length, err)
+    first += W.ff[f, E.A_T0]
+    if err >= 0 or P.spec_i[spec, L.S_HEDGES] > 0:
+        W.ff[f, E.A_FIRST] = first
+        return after_attempt(P, Q, W, O, f, err, now)
+    W.sf[v, L.F_FIRST] = first
+    W.sf[v, L.F_OUT] = W.ff[f, E.A_OUT]
+    W.si[v, L.V_FALLBACK] = 1 if W.fi[f, E.F_PLACE] > P.spec_i[spec, L.S_PLACE_LO] else 0
+    free_flight(W, f)
+    finish_visit(P, Q, W, O, slot, node, np.int64(-1), now)
+    return False
+
+
+@compiled
+def after_attempt(P, Q, W, O, f, err, now):  # type: ignore[no-untyped-def]
+    """What follows an attempt that failed, or one of a hedged call; return whether the next one begins."""
+    slot, node = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE]
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    spec = P.node_i[node, L.N_SPEC]
     hedged = P.spec_i[spec, L.S_HEDGES] > 0
     if err < 0:
-        if hedged:
-            W.fi[f, E.F_STATE] = E.WON
-            ready_push(W, np.int64(node))
-        else:
-            W.sf[v, L.F_FIRST] = W.ff[f, E.A_FIRST]
-            W.sf[v, L.F_OUT] = W.ff[f, E.A_OUT]
-            W.si[v, L.V_FALLBACK] = 1 if W.fi[f, E.F_PLACE] > P.spec_i[spec, L.S_PLACE_LO] else 0
-            free_flight(W, f)
-            finish_visit(P, Q, W, slot, node, np.int64(-1), now)
-        return
-    wait = next_try(P, W, f, spec, err)
+        W.fi[f, E.F_STATE] = E.WON
+        ready_push(W, np.int64(node))
+        return False
+    wait = next_try(P, Q, W, O, f, spec, err)
     W.fi[f, E.F_TRY] += 1
     if wait >= 0.0:
         if hedged:
@@ -769,30 +964,32 @@ def end_of_attempt(P, Q, W, f, clock):  # type: ignore[no-untyped-def]
         W.fi[f, E.F_STATE] = E.BACKOFF
         W.ff[f, E.A_LENGTH] = wait
         schedule(W, f, now + wait, E.K_END)
-        return
+        return False
     place = W.fi[f, E.F_PLACE]
     if place + 1 < P.spec_i[spec, L.S_PLACE_HI] and (P.place_i[place + 1, L.P_TAKES] >> err) & 1:
         W.fi[f, E.F_PLACE] = place + 1
-        W.fi[f, E.F_TRIES] = W.fi[f, E.F_TRIES2] = W.fi[f, E.F_TRIES3] = 1
+        W.fi[f, E.F_TRIES] = 1
+        W.fi[f, E.F_TRIES2] = 1
+        W.fi[f, E.F_TRIES3] = 1
         W.fi[f, E.F_CALLED] = 0
-        begin_attempt(P, Q, W, f, now, clock)
-        return
+        return True
     if hedged:
         W.fi[f, E.F_STATE] = E.LOST
         ready_push(W, np.int64(node))
-        return
+        return False
     free_flight(W, f)
-    finish_visit(P, Q, W, slot, node, err, now)
+    finish_visit(P, Q, W, O, slot, node, err, now)
+    return False
 
 
 @compiled
-def cut_flight(P, Q, W, f, now, clock):  # type: ignore[no-untyped-def]
+def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
     """Cut a copy of a call; what starts at this very moment never did."""
     state = W.fi[f, E.F_STATE]
     if state == E.TIMER or state == E.WON or state == E.LOST:
         return
     slot, node = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE]
-    v = slot * (P.node_i.shape[0] + 1) + node
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     spec = np.int64(P.node_i[node, L.N_SPEC])
     if state == E.BACKOFF:
         unused = W.ff[f, E.A_END] - now
@@ -802,9 +999,15 @@ def cut_flight(P, Q, W, f, now, clock):  # type: ignore[no-untyped-def]
             W.sf[v, L.F_COMP + L.C_BACKOFF] -= unused
         return
     length = now - W.ff[f, E.A_T0]
-    leave(P, W, f, length, clock)
+    leave(P, Q, W, O, f, length, clock)
     if length > 0.0:
-        charge(P, W, f, v, spec, length, np.int64(-2))
+        charge(P, Q, W, O, f, v, spec, length, np.int64(-2))
+
+
+@compiled
+def begin_again(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
+    """`begin_attempt`, for what is not the first one."""
+    begin_attempt(P, Q, W, O, f, now)
 
 
 # --- visits -------------------------------------------------------------------------------------------------
@@ -820,7 +1023,7 @@ def touch(Q, W, v, node, stamp):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def notify(P, Q, W, base, s, stamp):  # type: ignore[no-untyped-def]
+def notify(P, Q, W, O, base, s, stamp):  # type: ignore[no-untyped-def]
     """One more edge into node s is resolved."""
     v = base + s
     touch(Q, W, v, s, stamp)
@@ -831,12 +1034,12 @@ def notify(P, Q, W, base, s, stamp):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def resolve(P, Q, W, slot, node):  # type: ignore[no-untyped-def]
+def resolve(P, Q, W, O, slot, node):  # type: ignore[no-untyped-def]
     """A node has ended: tell the joins that wait for it."""
-    n = P.node_i.shape[0]
+    n = Q.sizes[E.SZ_NODES]
     stamp = W.slot_i[slot, E.I_STAMP]
     for i in range(Q.succ_lo[node], Q.succ_lo[node + 1]):
-        notify(P, Q, W, slot * (n + 1), np.int64(Q.succ[i]), stamp)
+        notify(P, Q, W, O, slot * (n + 1), np.int64(Q.succ[i]), stamp)
     if P.node_i[node, L.N_SCOPE] == n:
         kind = P.node_i[node, L.N_KIND]
         if kind == L.CALL or kind == L.END:
@@ -845,10 +1048,10 @@ def resolve(P, Q, W, slot, node):  # type: ignore[no-untyped-def]
                 ready_push(W, item(n, E.PH_CLOSE, n))
 
 
-@compiled
-def enter(P, W, slot, node, now, crit):  # type: ignore[no-untyped-def]
+@inlined
+def enter(P, Q, W, O, slot, node, now, crit):  # type: ignore[no-untyped-def]
     """Put a visit on the list of its run."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     v = base + node
     n = W.slot_i[slot, E.I_VISITED]
     W.visited[base + n] = node
@@ -858,59 +1061,119 @@ def enter(P, W, slot, node, now, crit):  # type: ignore[no-untyped-def]
     W.sf[v, L.F_CUT] = inf
     W.sf[v, L.F_OUT] = 0.0
     W.si[v, L.V_CRIT] = crit
-    W.si[v, L.V_ERR] = -1
-    W.si[v, L.V_ROUTE] = -1
     W.si[v, L.V_BACKEND] = -1
     W.si[v, L.V_FALLBACK] = 0
     W.si[v, E.X_FLIGHT] = -1
     W.si[v, E.X_GUARDS] = 0
 
 
-@compiled
-def clear_use(W, v):  # type: ignore[no-untyped-def]
-    """Empty what a visit used and where its time went."""
+@inlined
+def clear_use(P, Q, W, O, v, node):  # type: ignore[no-untyped-def]
+    """Empty what a visit used and where its time went; a lean one has no more than these."""
+    spec = P.node_i[node, L.N_SPEC]
+    if spec >= 0 and Q.lean[spec] == 1:
+        W.sf[v, L.F_USE + L.U_INPUT] = 0.0
+        W.sf[v, L.F_USE + L.U_OUTPUT] = 0.0
+        W.sf[v, L.F_USE + L.U_COST] = 0.0
+        W.sf[v, L.F_USE + L.U_CALLS] = 0.0
+        W.sf[v, L.F_USE + L.U_ATTEMPTS] = 0.0
+        W.sf[v, L.F_COMP + L.C_QUEUE] = 0.0
+        W.sf[v, L.F_COMP + L.C_PREFILL] = 0.0
+        W.sf[v, L.F_COMP + L.C_DECODE] = 0.0
+        W.sf[v, L.F_COMP + L.C_BACKOFF] = 0.0
+        return
     for c in range(L.F_USE, L.STATE_COLUMNS):
         W.sf[v, c] = 0.0
 
 
 @inlined
-def spend(W, slot, v):  # type: ignore[no-untyped-def]
-    """A visit that has ended counts against the budget."""
-    row = W.sf
-    W.slot_f[slot, E.T_TOKENS] += (
-        row[v, L.F_USE + L.U_INPUT] + row[v, L.F_USE + L.U_OUTPUT] + row[v, L.F_USE + L.U_REASONING]
-    )
-    W.slot_f[slot, E.T_USD] += row[v, L.F_USE + L.U_COST]
+def spent(W, slot, column):  # type: ignore[no-untyped-def]
+    """Tokens (column 0) or dollars of the visits that have ended."""
+    u = W.slot_f
+    if column == 1:
+        return u[slot, E.T_USE + L.U_COST]
+    return u[slot, E.T_USE + L.U_INPUT] + u[slot, E.T_USE + L.U_OUTPUT] + u[slot, E.T_USE + L.U_REASONING]
+
+
+@inlined
+def book(P, Q, W, O, slot, v, node):  # type: ignore[no-untyped-def]
+    """A visit has ended: add what it used to its run's totals, and to those of its step if the run counts."""
+    counts = W.slot_i[slot, E.I_COUNTS] == 1
+    step = P.node_i[node, L.N_STEP]
+    if counts:
+        latency = W.sf[v, L.F_END] - W.sf[v, L.F_START]
+        O.step_f[step, L.ST_EXECUTIONS] += 1.0
+        O.step_f[step, L.ST_LATENCY] += latency
+        place = (np.float64(latency).view(np.int64) >> 45) - HIST_OFFSET
+        place = place if place > 0 else np.int64(0)
+        O.histogram[step, place if place < HIST_BINS - 1 else HIST_BINS - 1] += 1
+    if P.node_i[node, L.N_KIND] != L.CALL:
+        return
+    if Q.lean[P.node_i[node, L.N_SPEC]] == 1:
+        W.slot_f[slot, E.T_USE + L.U_INPUT] += W.sf[v, L.F_USE + L.U_INPUT]
+        W.slot_f[slot, E.T_USE + L.U_OUTPUT] += W.sf[v, L.F_USE + L.U_OUTPUT]
+        W.slot_f[slot, E.T_USE + L.U_COST] += W.sf[v, L.F_USE + L.U_COST]
+        W.slot_f[slot, E.T_USE + L.U_CALLS] += W.sf[v, L.F_USE + L.U_CALLS]
+        W.slot_f[slot, E.T_USE + L.U_ATTEMPTS] += W.sf[v, L.F_USE + L.U_ATTEMPTS]
+        if counts:
+            O.step_f[step, L.ST_USE + L.U_INPUT] += W.sf[v, L.F_USE + L.U_INPUT]
+            O.step_f[step, L.ST_USE + L.U_OUTPUT] += W.sf[v, L.F_USE + L.U_OUTPUT]
+            O.step_f[step, L.ST_USE + L.U_COST] += W.sf[v, L.F_USE + L.U_COST]
+            O.step_f[step, L.ST_USE + L.U_CALLS] += W.sf[v, L.F_USE + L.U_CALLS]
+            O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += W.sf[v, L.F_USE + L.U_ATTEMPTS]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_QUEUE] += W.sf[v, L.F_COMP + L.C_QUEUE]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_PREFILL] += W.sf[v, L.F_COMP + L.C_PREFILL]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_DECODE] += W.sf[v, L.F_COMP + L.C_DECODE]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_BACKOFF] += W.sf[v, L.F_COMP + L.C_BACKOFF]
+        return
+    for c in range(L.NUSE):
+        W.slot_f[slot, E.T_USE + c] += W.sf[v, L.F_USE + c]
+    if counts:
+        for c in range(L.NUSE + NCOMP):
+            O.step_f[step, L.ST_USE + c] += W.sf[v, L.F_USE + c]
 
 
 @compiled
-def finish_visit(P, Q, W, slot, node, err, now):  # type: ignore[no-untyped-def]
+def finish_visit(P, Q, W, O, slot, node, err, now):  # type: ignore[no-untyped-def]
     """A visit ends by itself, or a composite does: its status, what a failure leads to, its edges."""
-    v = slot * (P.node_i.shape[0] + 1) + node
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     W.sf[v, L.F_END] = now
-    W.si[v, L.V_ERR] = err
-    if P.node_i[node, L.N_KIND] == L.CALL:
-        spend(W, slot, v)
+    book(P, Q, W, O, slot, v, node)
     if err == -1:
         W.si[v, L.V_STATUS] = L.DONE
+        if W.si[v, L.V_FALLBACK] == 1:
+            W.slot_i[slot, E.I_FALLBACK] = 1
+        if P.node_i[node, L.N_FLAGS] & L.TOP:
+            best = W.slot_f[slot, E.T_BEST]
+            if now > best or (now == best and node > W.slot_i[slot, E.I_BEST]):
+                W.slot_f[slot, E.T_BEST] = now
+                W.slot_i[slot, E.I_BEST] = node
     else:
-        scope = P.node_i[node, L.N_SCOPE]
-        if (P.node_i[node, L.N_CATCH] >> err) & 1:
-            W.si[v, L.V_STATUS] = L.CAUGHT
-        elif P.node_i[node, L.N_FLAGS] & L.ABSORB:
-            W.si[v, L.V_STATUS] = L.ABSORBED
-        else:
-            W.si[v, L.V_STATUS] = L.FAILED
-            ready_push(W, item(scope, E.PH_FAIL, node))
-        if Q.guard_bit[node]:
-            ready_push(W, item(scope, E.PH_REJECT, node))
-    resolve(P, Q, W, slot, node)
+        fail_visit(P, Q, W, O, v, node, err)
+    resolve(P, Q, W, O, slot, node)
 
 
 @compiled
-def cancel(P, Q, W, slot, node, now, clock):  # type: ignore[no-untyped-def]
+def fail_visit(P, Q, W, O, v, node, err):  # type: ignore[no-untyped-def]
+    """Set the status that a failure means, and note what it leads to."""
+    scope = P.node_i[node, L.N_SCOPE]
+    W.si[v, L.V_ERR] = err
+    if (P.node_i[node, L.N_CATCH] >> err) & 1:
+        W.si[v, L.V_STATUS] = L.CAUGHT
+    elif P.node_i[node, L.N_FLAGS] & L.ABSORB:
+        W.si[v, L.V_STATUS] = L.ABSORBED
+    else:
+        W.si[v, L.V_STATUS] = L.FAILED
+        ready_push(W, item(scope, E.PH_FAIL, node))
+    if Q.guard_bit[node]:
+        ready_push(W, item(scope, E.PH_REJECT, node))
+
+
+
+@compiled
+def cancel(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
     """Cut a visit that is under way, or one that has not started; return whether there was anything to cut."""
-    v = slot * (P.node_i.shape[0] + 1) + node
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     status = W.si[v, L.V_STATUS]
     if status == L.NONE:
         W.si[v, L.V_STATUS] = L.WIPED
@@ -934,20 +1197,20 @@ def cancel(P, Q, W, slot, node, now, clock):  # type: ignore[no-untyped-def]
             alive = state != E.TIMER and state != E.WON and state != E.LOST
             if alive and (shown < 0 or W.fi[f, E.F_COPY] < W.fi[shown, E.F_COPY]):
                 shown = f
-            cut_flight(P, Q, W, f, now, clock)
+            cut_flight(P, Q, W, O, f, now, clock)
             f = W.fi[f, E.F_SIB]
         if shown >= 0 and P.spec_i[P.node_i[node, L.N_SPEC], L.S_HEDGES] > 0:
-            take_parts(P, W, v, shown)
+            take_parts(P, Q, W, O, v, shown)
         free_flights(W, v)
         if never:
-            clear_use(W, v)
-        else:
-            spend(W, slot, v)
+            clear_use(P, Q, W, O, v, node)
+    if not never and (P.node_i[node, L.N_KIND] == L.CALL or P.node_i[node, L.N_KIND] == L.END):
+        book(P, Q, W, O, slot, v, node)
     return True
 
 
 @inlined
-def take_parts(P, W, v, f):  # type: ignore[no-untyped-def]
+def take_parts(P, Q, W, O, v, f):  # type: ignore[no-untyped-def]
     """Let a hedge copy stand for its visit."""
     for c in range(NCOMP):
         W.sf[v, L.F_COMP + c] = W.ff[f, E.A_COMP + c]
@@ -967,38 +1230,38 @@ def free_flights(W, v):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def cancel_range(P, Q, W, slot, lo, hi, now, clock):  # type: ignore[no-untyped-def]
+def cancel_range(P, Q, W, O, slot, lo, hi, now, clock):  # type: ignore[no-untyped-def]
     """Cancel what is under way among these nodes."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     for node in range(lo, hi):
         if W.si[base + node, L.V_STAMP] == stamp and W.si[base + node, L.V_STATUS] == E.RUNNING:
-            cancel(P, Q, W, slot, np.int64(node), now, clock)
+            cancel(P, Q, W, O, slot, np.int64(node), now, clock)
 
 
 @compiled
-def cancel_losers(P, Q, W, slot, join, now, clock):  # type: ignore[no-untyped-def]
+def cancel_losers(P, Q, W, O, slot, join, now, clock):  # type: ignore[no-untyped-def]
     """Cancel the visits that lead only to this join; those that have not started never will."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     lo, hi = np.int64(P.node_i[join, L.N_LOSER_LO]), np.int64(P.node_i[join, L.N_LOSER_HI])
     for i in range(lo, hi):
         node = np.int64(P.losers[i])
         touch(Q, W, base + node, node, stamp)
-        W.si[base + node, E.X_NEXT] = 1 if cancel(P, Q, W, slot, node, now, clock) else 0
+        W.si[base + node, E.X_NEXT] = 1 if cancel(P, Q, W, O, slot, node, now, clock) else 0
     for i in range(lo, hi):
         node = np.int64(P.losers[i])
         kind = P.node_i[node, L.N_KIND]
         outermost = P.node_i[node, L.N_SCOPE] == P.node_i[join, L.N_SCOPE] and (kind == L.CALL or kind == L.END)
         if W.si[base + node, E.X_NEXT] == 1 and outermost:
-            resolve(P, Q, W, slot, node)
+            resolve(P, Q, W, O, slot, node)
 
 
 # --- edges and joins ------------------------------------------------------------------------------------------
 
 
 @inlined
-def edge(P, W, base, e, now, stamp):  # type: ignore[no-untyped-def]
+def edge(P, Q, W, O, base, e, now, stamp):  # type: ignore[no-untyped-def]
     """Edge e as it stands now: (whether it is resolved, when it was, whether it is active)."""
     p = base + P.pred_i[e, 0]
     kind = P.pred_i[e, 1]
@@ -1029,11 +1292,11 @@ def crit_code(P, e):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def latest_edge(P, W, base, lo, hi, now, stamp):  # type: ignore[no-untyped-def]
+def latest_edge(P, Q, W, O, base, lo, hi, now, stamp):  # type: ignore[no-untyped-def]
     """The edge that was resolved last (the first of equals), and how many are active."""
     at, crit, active = -1.0, np.int64(-1), 0
     for e in range(lo, hi):
-        _, t, ok = edge(P, W, base, e, now, stamp)
+        _, t, ok = edge(P, Q, W, O, base, e, now, stamp)
         active += 1 if ok else 0
         if t > at:
             at, crit = t, np.int64(e)
@@ -1041,13 +1304,13 @@ def latest_edge(P, W, base, lo, hi, now, stamp):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def slow_join(P, W, base, node, now, stamp):  # type: ignore[no-untyped-def]
+def slow_join(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-def]
     """Join of k edges: (1 start, 0 skip, 2 fail, -1 wait; deciding edge; error)."""
     lo, hi, k = np.int64(P.node_i[node, L.N_PRED_LO]), np.int64(P.node_i[node, L.N_PRED_HI]), P.node_i[node, L.N_JOIN]
     n, done = 0, 0
     at, crit = -1.0, np.int64(-1)
     for e in range(lo, hi):
-        resolved, t, ok = edge(P, W, base, e, now, stamp)
+        resolved, t, ok = edge(P, Q, W, O, base, e, now, stamp)
         done += 1 if resolved else 0
         if ok:
             n += 1
@@ -1057,7 +1320,7 @@ def slow_join(P, W, base, node, now, stamp):  # type: ignore[no-untyped-def]
         return 1, crit, np.int64(-1)
     if done < hi - lo:
         return -1, np.int64(-1), np.int64(-1)
-    crit, _ = latest_edge(P, W, base, lo, hi, now, stamp)
+    crit, _ = latest_edge(P, Q, W, O, base, lo, hi, now, stamp)
     worst, fail = -1.0, np.int64(-1)
     for e in range(lo, hi):
         p = base + P.pred_i[e, 0]
@@ -1069,11 +1332,11 @@ def slow_join(P, W, base, node, now, stamp):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def guards_of(P, Q, W, base, node, now, stamp):  # type: ignore[no-untyped-def]
+def guards_of(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-def]
     """The guardrails whose rejection takes this visit back: those of its active edges."""
     mask = np.int64(0)
     for e in range(P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI]):
-        _, _, ok = edge(P, W, base, e, now, stamp)
+        _, _, ok = edge(P, Q, W, O, base, e, now, stamp)
         if ok:
             p = P.pred_i[e, 0]
             mask |= W.si[base + p, E.X_GUARDS]
@@ -1083,9 +1346,9 @@ def guards_of(P, Q, W, base, node, now, stamp):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def output_of(P, Q, W, slot, v):  # type: ignore[no-untyped-def]
+def output_of(P, Q, W, O, slot, v):  # type: ignore[no-untyped-def]
     """Visible output tokens of a value: a node's, or one that a composite exports."""
-    n = P.node_i.shape[0]
+    n = Q.sizes[E.SZ_NODES]
     if v >= n:
         return W.exported[slot * Q.sizes[E.SZ_EXPORTS] + v - n]
     row = slot * (n + 1) + v
@@ -1094,16 +1357,16 @@ def output_of(P, Q, W, slot, v):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def export(P, Q, W, slot, node, first, last):  # type: ignore[no-untyped-def]
+def export(P, Q, W, O, slot, node, first, last):  # type: ignore[no-untyped-def]
     """Add up what a composite hands on, over its iterations or instances first <= i < last."""
     at = np.int64(P.node_i[node, L.N_LIST_LO])
-    n = P.node_i.shape[0]
+    n = Q.sizes[E.SZ_NODES]
     while at < P.node_i[node, L.N_LIST_HI]:
         target, width, rows = np.int64(P.lists[at]), np.int64(P.lists[at + 1]), np.int64(P.lists[at + 2])
         at += 3
         x = 0.0
         for i in range(at + first * width, at + last * width):
-            x += output_of(P, Q, W, slot, np.int64(P.lists[i]))
+            x += output_of(P, Q, W, O, slot, np.int64(P.lists[i]))
         if target < n:
             W.sf[slot * (n + 1) + target, L.F_OUT] = x
         else:
@@ -1112,23 +1375,20 @@ def export(P, Q, W, slot, node, first, last):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def input_tokens(P, Q, W, slot, node, spec, now, node_key):  # type: ignore[no-untyped-def]
-    """Input of this visit: its own, media, earlier steps' outputs and the loop's history (tokens)."""
-    base = slot * (P.node_i.shape[0] + 1)
-    x = P.spec_f[spec, L.S_MEDIA]
-    d = P.spec_i[spec, L.S_INPUT]
-    if d >= 0:
-        x += draw(P, d, node_key, L.QV_INPUT)
+def from_before(P, Q, W, O, slot, node, now):  # type: ignore[no-untyped-def]
+    """Input that a visit takes from earlier steps' outputs and its loop's history (tokens)."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    x = 0.0
     for i in range(P.node_i[node, L.N_REF_LO], P.node_i[node, L.N_REF_HI]):
         when = base + P.ref_i[i, 1]
         status = W.si[when, L.V_STATUS]
         over = W.si[when, L.V_STAMP] == W.slot_i[slot, E.I_STAMP] and status != L.NONE and status != E.RUNNING
         if over and W.sf[when, L.F_CUT] > now:
-            x += P.ref_f[i] * output_of(P, Q, W, slot, np.int64(P.ref_i[i, 0]))
+            x += P.ref_f[i] * output_of(P, Q, W, O, slot, np.int64(P.ref_i[i, 0]))
     hist = P.node_i[node, L.N_HIST]
     if hist >= 0:
         x += W.sf[base + hist, L.F_OUT]
-    return whole(x)
+    return x
 
 
 @compiled
@@ -1148,36 +1408,43 @@ def route_of(P, spec, node_key):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def start_call(P, Q, W, slot, node, now, clock):  # type: ignore[no-untyped-def]
+def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
     """Start the visit of a call: its budget, its route, its input, its first attempt."""
-    v = slot * (P.node_i.shape[0] + 1) + node
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     spec = np.int64(P.node_i[node, L.N_SPEC])
-    clear_use(W, v)
+    clear_use(P, Q, W, O, v, node)
     W.si[v, L.V_STATUS] = E.RUNNING
     node_key = mix(W.slot_key[slot] ^ P.node_hash[node])
     W.si[v, L.V_ROUTE] = route_of(P, spec, node_key)
     if Q.guard_bit[node]:
         stamp = W.slot_i[slot, E.I_STAMP]
         for i in range(Q.beside_lo[node], Q.beside_lo[node + 1]):
-            notify(P, Q, W, slot * (P.node_i.shape[0] + 1), np.int64(Q.beside[i]), stamp)
+            notify(P, Q, W, O, slot * (Q.sizes[E.SZ_NODES] + 1), np.int64(Q.beside[i]), stamp)
     if P.node_i[node, L.N_FLAGS] & L.BILLED:
-        if W.slot_f[slot, E.T_TOKENS] >= P.totals[1] or W.slot_f[slot, E.T_USD] >= P.totals[2]:
-            finish_visit(P, Q, W, slot, node, np.int64(L.BUDGET_EXCEEDED), now)
+        if spent(W, slot, 0) >= P.totals[1] or spent(W, slot, 1) >= P.totals[2]:
+            finish_visit(P, Q, W, O, slot, node, np.int64(L.BUDGET_EXCEEDED), now)
             return
-        W.sf[v, L.F_INPUT] = input_tokens(P, Q, W, slot, node, spec, now, node_key)
-    f = new_flight(P, W, slot, node, np.int64(0), now)
-    begin_attempt(P, Q, W, f, now, clock)
+        x = P.spec_f[spec, L.S_MEDIA]
+        if Q.lean[spec] == 1:
+            x += place_draw(P, P.spec_i[spec, L.S_PLACE_LO], L.P_INPUT, draw_key(node_key, L.QV_INPUT))
+        elif P.spec_i[spec, L.S_INPUT] >= 0:
+            x += draw(P, P.spec_i[spec, L.S_INPUT], node_key, L.QV_INPUT)
+        if P.node_i[node, L.N_REF_HI] > P.node_i[node, L.N_REF_LO] or P.node_i[node, L.N_HIST] >= 0:
+            x += from_before(P, Q, W, O, slot, node, now)
+        W.sf[v, L.F_INPUT] = whole(x)
+    f = new_flight(P, Q, W, O, slot, node, np.int64(0), now)
+    begin_attempt(P, Q, W, O, f, now)
     if P.spec_i[spec, L.S_HEDGES] > 0 and P.spec_f[spec, L.S_HEDGE_AFTER] < inf:
-        timer = new_flight(P, W, slot, node, np.int64(0), now)
+        timer = new_flight(P, Q, W, O, slot, node, np.int64(0), now)
         W.fi[timer, E.F_STATE] = E.TIMER
         W.fi[timer, E.F_COPY] = 1
         schedule(W, timer, now + P.spec_f[spec, L.S_HEDGE_AFTER], E.K_HEDGE)
 
 
 @compiled
-def look_at_copies(P, Q, W, slot, node, now, clock):  # type: ignore[no-untyped-def]
+def look_at_copies(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
     """See whether the copies of a hedged call decide it."""
-    v = slot * (P.node_i.shape[0] + 1) + node
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     if W.si[v, L.V_STATUS] != E.RUNNING:
         return
     won, lost, running = np.int64(-1), np.int64(-1), False
@@ -1200,10 +1467,10 @@ def look_at_copies(P, Q, W, slot, node, now, clock):  # type: ignore[no-untyped-
         return
     f = W.si[v, E.X_FLIGHT]
     while f >= 0:
-        cut_flight(P, Q, W, f, now, clock)
+        cut_flight(P, Q, W, O, f, now, clock)
         f = W.fi[f, E.F_SIB]
     last = won if won >= 0 else lost
-    take_parts(P, W, v, last)
+    take_parts(P, Q, W, O, v, last)
     err = np.int64(-1)
     if won >= 0:
         W.sf[v, L.F_FIRST] = W.ff[won, E.A_FIRST]
@@ -1212,20 +1479,20 @@ def look_at_copies(P, Q, W, slot, node, now, clock):  # type: ignore[no-untyped-
     else:
         err = W.fi[lost, E.F_ERR]
     free_flights(W, v)
-    finish_visit(P, Q, W, slot, node, err, now)
+    finish_visit(P, Q, W, O, slot, node, err, now)
 
 
 @compiled
-def hedge(P, Q, W, timer, clock):  # type: ignore[no-untyped-def]
+def hedge(P, Q, W, O, timer, clock):  # type: ignore[no-untyped-def]
     """Start the next copy of a call that is still undecided."""
     slot, node, copy = W.fi[timer, E.F_SLOT], W.fi[timer, E.F_NODE], W.fi[timer, E.F_COPY]
     now = W.ff[timer, E.A_END]
-    v = slot * (P.node_i.shape[0] + 1) + node
-    look_at_copies(P, Q, W, slot, node, now, clock)
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    look_at_copies(P, Q, W, O, slot, node, now, clock)
     if W.si[v, L.V_STATUS] != E.RUNNING:
         return
-    f = new_flight(P, W, slot, node, copy, now)
-    begin_attempt(P, Q, W, f, now, clock)
+    f = new_flight(P, Q, W, O, slot, node, copy, now)
+    begin_again(P, Q, W, O, f, now)
     spec = P.node_i[node, L.N_SPEC]
     if copy < P.spec_i[spec, L.S_HEDGES]:
         W.fi[timer, E.F_COPY] = copy + 1
@@ -1233,19 +1500,19 @@ def hedge(P, Q, W, timer, clock):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def open_composite(P, Q, W, slot, node, now, crit, mask):  # type: ignore[no-untyped-def]
+def open_composite(P, Q, W, O, slot, node, now, crit, mask):  # type: ignore[no-untyped-def]
     """Start a composite: its scope, its first iteration, or a map's first instances."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     end = np.int64(P.node_i[node, L.N_MATE])
     W.si[base + node, L.V_STATUS] = L.DONE
     touch(Q, W, base + end, end, stamp)
-    enter(P, W, slot, end, now, crit)
+    enter(P, Q, W, O, slot, end, now, crit)
     W.si[base + end, L.V_STATUS] = E.RUNNING
     W.si[base + end, E.X_GUARDS] = mask
     W.si[base + end, E.X_ITER] = 0
     if P.node_i[node, L.N_KIND2] != L.MAP:
-        resolve(P, Q, W, slot, node)
+        resolve(P, Q, W, O, slot, node)
         return
     key = mix(W.slot_key[slot] ^ P.node_hash[node])
     count = np.int64(whole(rare(P, np.int64(P.node_i[node, L.N_SPEC]), draw_key(key, L.QV_COUNT))))
@@ -1261,96 +1528,100 @@ def open_composite(P, Q, W, slot, node, now, crit, mask):  # type: ignore[no-unt
     width = np.int64(P.node_i[node, L.N_SLOTS])
     width = min(width, count) if width > 0 else count
     for _ in range(width):
-        start_instance(P, Q, W, slot, end, now, node * 2)
+        start_instance(P, Q, W, O, slot, end, now, node * 2)
 
 
 @compiled
-def start_instance(P, Q, W, slot, end, now, crit):  # type: ignore[no-untyped-def]
+def start_instance(P, Q, W, O, slot, end, now, crit):  # type: ignore[no-untyped-def]
     """Start the next instance of a map."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     i = W.si[base + end, E.X_ITER]
     W.si[base + end, E.X_ITER] = i + 1
     closing = np.int64(P.pred_i[P.node_i[end, L.N_PRED_LO] + i, 0])
     opening = np.int64(P.node_i[closing, L.N_MATE])
     touch(Q, W, base + opening, opening, stamp)
-    enter(P, W, slot, opening, now, crit)
+    enter(P, Q, W, O, slot, opening, now, crit)
     W.si[base + opening, L.V_STATUS] = L.DONE
     touch(Q, W, base + closing, closing, stamp)
-    enter(P, W, slot, closing, now, crit)
+    enter(P, Q, W, O, slot, closing, now, crit)
     W.si[base + closing, L.V_STATUS] = E.RUNNING
-    resolve(P, Q, W, slot, opening)
+    resolve(P, Q, W, O, slot, opening)
 
 
 @compiled
-def skip(P, Q, W, slot, node, now, crit, verdict, err):  # type: ignore[no-untyped-def]
+def skip(P, Q, W, O, slot, node, now, crit, verdict, err):  # type: ignore[no-untyped-def]
     """A step does not start: it is skipped, or fails by an absorbed failure."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     W.si[base + node, L.V_STATUS] = L.SKIPPED
-    clear_use(W, base + node)
+    clear_use(P, Q, W, O, base + node, node)
     where = node
     if P.node_i[node, L.N_KIND] == L.BEGIN:
         where = np.int64(P.node_i[node, L.N_MATE])
         touch(Q, W, base + where, where, W.slot_i[slot, E.I_STAMP])
-        enter(P, W, slot, where, now, crit)
+        enter(P, Q, W, O, slot, where, now, crit)
         W.si[base + where, L.V_STATUS] = L.SKIPPED
-        export(P, Q, W, slot, where, np.int64(0), np.int64(0))
+        export(P, Q, W, O, slot, where, np.int64(0), np.int64(0))
     if verdict == 2:
-        finish_visit(P, Q, W, slot, where, err, now)
+        finish_visit(P, Q, W, O, slot, where, err, now)
     else:
-        resolve(P, Q, W, slot, where)
+        resolve(P, Q, W, O, slot, where)
 
 
 @inlined
-def fire(P, Q, W, slot, node, now, clock):  # type: ignore[no-untyped-def]
+def fire(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
     """Look at a join: start, skip or fail the step, or go on waiting."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     if W.si[base + node, L.V_STATUS] != L.NONE or W.si[base + P.node_i[node, L.N_SCOPE], L.V_STATUS] != E.RUNNING:
         return
     lo, hi, k = P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI], P.node_i[node, L.N_JOIN]
     verdict, err, crit = 1, np.int64(-1), np.int64(-1)
-    if k == 0:
-        crit, active = latest_edge(P, W, base, lo, hi, now, stamp)
+    if k == 0 and hi - lo == 1 and P.pred_i[lo, 1] == L.EDGE_NEED:
+        crit = np.int64(lo)
+        p = base + P.pred_i[lo, 0]
+        verdict = 1 if W.si[p, L.V_STATUS] == L.DONE and W.sf[p, L.F_CUT] > now else 0
+    elif k == 0:
+        crit, active = latest_edge(P, Q, W, O, base, lo, hi, now, stamp)
         if active == 0 and hi > lo:
             verdict = 0
     else:
-        verdict, crit, err = slow_join(P, W, base, np.int64(node), now, stamp)
+        verdict, crit, err = slow_join(P, Q, W, O, base, np.int64(node), now, stamp)
         if verdict < 0:
             return
         if verdict == 1 and P.node_i[node, L.N_LOSER_HI] > P.node_i[node, L.N_LOSER_LO]:
-            cancel_losers(P, Q, W, slot, node, now, clock)
+            cancel_losers(P, Q, W, O, slot, node, now, clock)
     code = crit_code(P, crit)
     mask = np.int64(0)
     if P.node_i[node, L.N_FLAGS] & L.GUARDED:
-        mask = guards_of(P, Q, W, base, node, now, stamp)
-    enter(P, W, slot, node, now, code)
+        mask = guards_of(P, Q, W, O, base, node, now, stamp)
+    enter(P, Q, W, O, slot, node, now, code)
     if verdict != 1:
-        skip(P, Q, W, slot, node, now, code, verdict, err)
+        skip(P, Q, W, O, slot, node, now, code, verdict, err)
         return
     W.si[base + node, E.X_GUARDS] = mask
     if P.node_i[node, L.N_KIND] == L.BEGIN:
-        open_composite(P, Q, W, slot, node, now, code, mask)
+        open_composite(P, Q, W, O, slot, node, now, code, mask)
     else:
-        start_call(P, Q, W, slot, node, now, clock)
+        start_call(P, Q, W, O, slot, node, now, clock)
 
 
 # --- closing --------------------------------------------------------------------------------------------------
 
 
 @compiled
-def close_composite(P, Q, W, slot, end, now, crit, err, first, last):  # type: ignore[no-untyped-def]
+def close_composite(P, Q, W, O, slot, end, now, crit, err, first, last):  # type: ignore[no-untyped-def]
     """A composite ends."""
-    v = slot * (P.node_i.shape[0] + 1) + end
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + end
     W.si[v, L.V_CRIT] = crit
-    export(P, Q, W, slot, end, first, last)
-    finish_visit(P, Q, W, slot, end, err, now)
+    export(P, Q, W, O, slot, end, first, last)
+    finish_visit(P, Q, W, O, slot, end, err, now)
 
 
 @compiled
 def fail_scope(P, Q, W, O, slot, scope, inner, now, clock):  # type: ignore[no-untyped-def]
     """A failure that nothing takes ends its scope: what is under way in it is cancelled."""
-    n = P.node_i.shape[0]
+    n = Q.sizes[E.SZ_NODES]
     base = slot * (n + 1)
     if W.si[base + inner, L.V_STATUS] != L.FAILED or W.sf[base + inner, L.F_CUT] <= now:
         return
@@ -1358,26 +1629,26 @@ def fail_scope(P, Q, W, O, slot, scope, inner, now, clock):  # type: ignore[no-u
         return
     err = W.si[base + inner, L.V_ERR]
     if scope == n:
-        cancel_range(P, Q, W, slot, np.int64(0), n, now, clock)
+        cancel_range(P, Q, W, O, slot, np.int64(0), n, now, clock)
         outcome = np.int64(L.RUN_BUDGET if err == L.BUDGET_EXCEEDED else L.RUN_FAILED)
         finish_run(P, Q, W, O, slot, now, inner, np.int64(-1), outcome, now, clock)
         return
     opening = np.int64(P.node_i[scope, L.N_MATE])
-    cancel_range(P, Q, W, slot, opening + 1, scope, now, clock)
+    cancel_range(P, Q, W, O, slot, opening + 1, scope, now, clock)
     if P.node_i[scope, L.N_KIND] == L.IEND:
-        close_instance(P, Q, W, slot, scope, now, inner * 2, np.int64(L.FAILED), err)
+        close_instance(P, Q, W, O, slot, scope, now, inner * 2, np.int64(L.FAILED), err)
         return
     i = W.si[base + scope, E.X_ITER]
     first, last = i, i + 1
     if P.node_i[scope, L.N_KIND2] == L.WORKFLOW:
         first, last = np.int64(0), np.int64(1)
-    close_composite(P, Q, W, slot, scope, now, inner * 2, err, first, last)
+    close_composite(P, Q, W, O, slot, scope, now, inner * 2, err, first, last)
 
 
 @compiled
-def close_instance(P, Q, W, slot, node, now, crit, status, err):  # type: ignore[no-untyped-def]
+def close_instance(P, Q, W, O, slot, node, now, crit, status, err):  # type: ignore[no-untyped-def]
     """An instance of a map ends; the map has a look."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     v = base + node
     W.sf[v, L.F_END] = now
     W.si[v, L.V_CRIT] = crit
@@ -1396,7 +1667,7 @@ def close_instance(P, Q, W, slot, node, now, crit, status, err):  # type: ignore
 
 
 @inlined
-def kth_instance(P, W, base, lo, hi, k, status, stamp):  # type: ignore[no-untyped-def]
+def kth_instance(P, Q, W, O, base, lo, hi, k, status, stamp):  # type: ignore[no-untyped-def]
     """The edge of the k-th instance that ended with this status, in the order of time and index."""
     floor_t, floor_e = -1.0, np.int64(-1)
     for _ in range(k):
@@ -1414,7 +1685,7 @@ def kth_instance(P, W, base, lo, hi, k, status, stamp):  # type: ignore[no-untyp
 
 
 @inlined
-def last_instance(P, W, base, lo, hi, status, stamp):  # type: ignore[no-untyped-def]
+def last_instance(P, Q, W, O, base, lo, hi, status, stamp):  # type: ignore[no-untyped-def]
     """The edge of the instance that ended last with this status."""
     last, at = -1.0, np.int64(-1)
     for e in range(lo, hi):
@@ -1426,9 +1697,9 @@ def last_instance(P, W, base, lo, hi, status, stamp):  # type: ignore[no-untyped
 
 
 @compiled
-def close_map(P, Q, W, slot, end, now, clock):  # type: ignore[no-untyped-def]
+def close_map(P, Q, W, O, slot, end, now, clock):  # type: ignore[no-untyped-def]
     """See whether a map is decided; else let the next instances have the places that became free."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     begin = np.int64(P.node_i[end, L.N_MATE])
     count = W.si[base + end, L.V_ROUTE]
@@ -1441,27 +1712,27 @@ def close_map(P, Q, W, slot, end, now, clock):  # type: ignore[no-untyped-def]
         if count > 0:
             if done >= need:
                 e = (
-                    last_instance(P, W, base, lo, lo + count, L.DONE, stamp)
+                    last_instance(P, Q, W, O, base, lo, lo + count, L.DONE, stamp)
                     if done == need
-                    else kth_instance(P, W, base, lo, lo + count, need, L.DONE, stamp)
+                    else kth_instance(P, Q, W, O, base, lo, lo + count, need, L.DONE, stamp)
                 )
             else:
-                e = kth_instance(P, W, base, lo, lo + count, count - need + 1, L.FAILED, stamp)
+                e = kth_instance(P, Q, W, O, base, lo, lo + count, count - need + 1, L.FAILED, stamp)
                 err = W.si[base + P.pred_i[e, 0], L.V_ERR]
             crit = np.int64(P.pred_i[e, 0]) * 2
-        cancel_range(P, Q, W, slot, begin + 1, end, now, clock)
-        close_composite(P, Q, W, slot, end, now, crit, err, np.int64(0), W.si[base + end, E.X_ITER])
+        cancel_range(P, Q, W, O, slot, begin + 1, end, now, clock)
+        close_composite(P, Q, W, O, slot, end, now, crit, err, np.int64(0), W.si[base + end, E.X_ITER])
         return
     while W.si[base + end, E.X_HEAD] >= 0:
         freed = W.si[base + end, E.X_HEAD]
         W.si[base + end, E.X_HEAD] = W.si[base + freed, E.X_NEXT]
         if W.si[base + end, E.X_ITER] < count:
-            start_instance(P, Q, W, slot, end, now, freed * 2)
+            start_instance(P, Q, W, O, slot, end, now, freed * 2)
     W.si[base + end, E.X_TAIL] = -1
 
 
 @inlined
-def iteration_spend(P, W, base, lo, hi, stamp, column):  # type: ignore[no-untyped-def]
+def iteration_spend(P, Q, W, O, base, lo, hi, stamp, column):  # type: ignore[no-untyped-def]
     """Tokens (column 0) or dollars that the visits of an iteration have spent."""
     x = 0.0
     for node in range(lo, hi):
@@ -1477,17 +1748,17 @@ def iteration_spend(P, W, base, lo, hi, stamp, column):  # type: ignore[no-untyp
 
 
 @compiled
-def close_iteration(P, Q, W, slot, node, now):  # type: ignore[no-untyped-def]
+def close_iteration(P, Q, W, O, slot, node, now):  # type: ignore[no-untyped-def]
     """Close a loop's iteration, and start the next one or end the loop."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     end, opening = np.int64(P.node_i[node, L.N_MATE]), np.int64(P.node_i[node, L.N_PREV])
-    crit, _ = latest_edge(P, W, base, P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI], now, stamp)
-    enter(P, W, slot, node, now, crit_code(P, crit))
+    crit, _ = latest_edge(P, Q, W, O, base, P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI], now, stamp)
+    enter(P, Q, W, O, slot, node, now, crit_code(P, crit))
     W.si[base + node, L.V_STATUS] = L.DONE
     out = W.sf[base + opening, L.F_OUT] if P.node_i[opening, L.N_KIND] == L.CHECK else 0.0
     for i in range(P.node_i[node, L.N_LIST_LO], P.node_i[node, L.N_LIST_HI]):
-        out += output_of(P, Q, W, slot, np.int64(P.lists[i]))
+        out += output_of(P, Q, W, O, slot, np.int64(P.lists[i]))
     W.sf[base + node, L.F_OUT] = out
     key = mix(W.slot_key[slot] ^ P.node_hash[node])
     go_on = uniform(draw_key(key, L.QV_GO_ON)) < P.node_p[node]
@@ -1496,21 +1767,21 @@ def close_iteration(P, Q, W, slot, node, now):  # type: ignore[no-untyped-def]
     for column in range(2):
         bound = P.totals[1 + column]
         if go_on and bound < inf:
-            left = bound - W.slot_f[slot, E.T_TOKENS + column]
-            if iteration_spend(P, W, base, opening + 1, node, stamp, column) > left:
+            left = bound - spent(W, slot, column)
+            if iteration_spend(P, Q, W, O, base, opening + 1, node, stamp, column) > left:
                 go_on = False
     index = np.int64(P.node_i[node, L.N_INDEX])
     if go_on:
         W.si[base + end, E.X_ITER] = index + 1
-        resolve(P, Q, W, slot, node)
+        resolve(P, Q, W, O, slot, node)
     else:
-        close_composite(P, Q, W, slot, end, now, node * 2, np.int64(-1), index, index + 1)
+        close_composite(P, Q, W, O, slot, end, now, node * 2, np.int64(-1), index, index + 1)
 
 
 @compiled
 def close(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
     """All steps of a body are resolved: close the iteration, the instance, the composite or the run."""
-    n = P.node_i.shape[0]
+    n = Q.sizes[E.SZ_NODES]
     base = slot * (n + 1)
     if node == n:
         if W.si[base + n, L.V_STATUS] == E.RUNNING:
@@ -1521,26 +1792,26 @@ def close(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
     if kind == L.CHECK:
         open_ = W.si[base + P.node_i[node, L.N_MATE], L.V_STATUS] == E.RUNNING
         if open_ and W.si[base + node, L.V_STATUS] == L.NONE:
-            close_iteration(P, Q, W, slot, node, now)
+            close_iteration(P, Q, W, O, slot, node, now)
         return
     if W.si[base + node, L.V_STATUS] != E.RUNNING:
         return
     if kind == L.END and P.node_i[node, L.N_KIND2] == L.MAP:
-        close_map(P, Q, W, slot, node, now, clock)
+        close_map(P, Q, W, O, slot, node, now, clock)
         return
-    e, _ = latest_edge(P, W, base, P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI], now, stamp)
+    e, _ = latest_edge(P, Q, W, O, base, P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI], now, stamp)
     crit = crit_code(P, e)
     if kind == L.IEND:
-        close_instance(P, Q, W, slot, node, now, crit, np.int64(L.DONE), np.int64(-1))
+        close_instance(P, Q, W, O, slot, node, now, crit, np.int64(L.DONE), np.int64(-1))
         return
     i = W.si[base + node, E.X_ITER]
-    close_composite(P, Q, W, slot, node, now, crit, np.int64(-1), i, i + 1)
+    close_composite(P, Q, W, O, slot, node, now, crit, np.int64(-1), i, i + 1)
 
 
 @compiled
-def reject(P, Q, W, slot, guard, now, clock):  # type: ignore[no-untyped-def]
+def reject(P, Q, W, O, slot, guard, now, clock):  # type: ignore[no-untyped-def]
     """A guardrail beside rejects: what was started through it is taken back, finished or not."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     if W.sf[base + guard, L.F_CUT] <= now:
         return
@@ -1553,19 +1824,19 @@ def reject(P, Q, W, slot, guard, now, clock):  # type: ignore[no-untyped-def]
             continue
         lo = np.int64(P.node_i[node, L.N_MATE]) if P.node_i[node, L.N_KIND] == L.END else node
         running = status == E.RUNNING
-        cancel_range(P, Q, W, slot, lo, node + 1, now, clock)
+        cancel_range(P, Q, W, O, slot, lo, node + 1, now, clock)
         for inner in range(lo, node + 1):
             if W.si[base + inner, L.V_STAMP] == stamp and W.si[base + inner, L.V_STATUS] != L.NONE:
                 W.sf[base + inner, L.F_CUT] = min(W.sf[base + inner, L.F_CUT], now)
         if running:
-            resolve(P, Q, W, slot, node)
+            resolve(P, Q, W, O, slot, node)
 
 
 # --- the end of a run ----------------------------------------------------------------------------------------
 
 
 @inlined
-def held_back(P, W, base, node, t, stamp, strict):  # type: ignore[no-untyped-def]
+def held_back(P, Q, W, O, base, node, t, stamp, strict):  # type: ignore[no-untyped-def]
     """Moment t of a visit, held back by the guardrails beside its path: (moment, guardrail or -1)."""
     by = np.int64(-1)
     for i in range(P.node_i[node, L.N_GUARD_LO], P.node_i[node, L.N_GUARD_HI]):
@@ -1587,12 +1858,14 @@ def stands(W, v):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def answer_node(P, W, slot):  # type: ignore[no-untyped-def]
+def answer_node(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     """The visit that is the answer, or -1: the named one if it is done, else the top-level one that ends last."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     named = np.int64(P.totals[3])
     if named >= 0 and W.si[base + named, L.V_STAMP] == W.slot_i[slot, E.I_STAMP] and stands(W, base + named):
         return named
+    if Q.sizes[E.SZ_GUARDS] == 0:
+        return W.slot_i[slot, E.I_BEST]
     best, at = -1.0, np.int64(-1)
     for i in range(W.slot_i[slot, E.I_VISITED]):
         node = np.int64(W.visited[base + i])
@@ -1603,9 +1876,9 @@ def answer_node(P, W, slot):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def last_visit(P, W, slot):  # type: ignore[no-untyped-def]
+def last_visit(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     """The visit that ended last."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     best, at = -1.0, np.int64(-1)
     for i in range(W.slot_i[slot, E.I_VISITED]):
         node = np.int64(W.visited[base + i])
@@ -1616,9 +1889,9 @@ def last_visit(P, W, slot):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def last_cut(P, W, slot, now):  # type: ignore[no-untyped-def]
+def last_cut(P, Q, W, O, slot, now):  # type: ignore[no-untyped-def]
     """The call under way at a cut that started last."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     best, at = -1.0, np.int64(-1)
     for i in range(W.slot_i[slot, E.I_VISITED]):
         node = np.int64(W.visited[base + i])
@@ -1632,42 +1905,41 @@ def last_cut(P, W, slot, now):  # type: ignore[no-untyped-def]
 @compiled
 def end_run(P, Q, W, O, slot, now, clock):  # type: ignore[no-untyped-def]
     """Everything of a run has ended: which visit was the answer, and when it was shown."""
-    base = slot * (P.node_i.shape[0] + 1)
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
-    answer = answer_node(P, W, slot)
+    answer = answer_node(P, Q, W, O, slot)
     if answer >= 0:
-        e2e, by = held_back(P, W, base, answer, W.sf[base + answer, L.F_END], stamp, False)
+        e2e, by = held_back(P, Q, W, O, base, answer, W.sf[base + answer, L.F_END], stamp, False)
         finish_run(P, Q, W, O, slot, e2e, by if by >= 0 else answer, answer, np.int64(L.ANSWERED), now, clock)
         return
-    finish_run(P, Q, W, O, slot, now, last_visit(P, W, slot), answer, np.int64(L.RUN_FAILED), now, clock)
+    finish_run(P, Q, W, O, slot, now, last_visit(P, Q, W, O, slot), answer, np.int64(L.RUN_FAILED), now, clock)
 
 
 @compiled
 def deadline(P, Q, W, O, slot, clock):  # type: ignore[no-untyped-def]
     """The deadline strikes: a run that has not shown its answer is cut."""
-    n = P.node_i.shape[0]
+    n = Q.sizes[E.SZ_NODES]
     base = slot * (n + 1)
     now = P.totals[0]
     named = np.int64(P.totals[3])
     if named >= 0 and W.si[base + named, L.V_STAMP] == W.slot_i[slot, E.I_STAMP] and stands(W, base + named):
-        shown, _ = held_back(P, W, base, named, W.sf[base + named, L.F_END], W.slot_i[slot, E.I_STAMP], True)
+        shown, _ = held_back(P, Q, W, O, base, named, W.sf[base + named, L.F_END], W.slot_i[slot, E.I_STAMP], True)
         if shown <= now:
             return
-    cancel_range(P, Q, W, slot, np.int64(0), n, now, clock)
-    last = last_cut(P, W, slot, now)
+    cancel_range(P, Q, W, O, slot, np.int64(0), n, now, clock)
+    last = last_cut(P, Q, W, O, slot, now)
     if last < 0:
-        last = last_visit(P, W, slot)
+        last = last_visit(P, Q, W, O, slot)
     finish_run(P, Q, W, O, slot, now, last, np.int64(-1), np.int64(L.DEADLINE_EXCEEDED), now, clock)
 
 
 @compiled
 def finish_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now, clock):  # type: ignore[no-untyped-def]
     """Write a run's row, if it is one of those that count, and free its place."""
-    n = P.node_i.shape[0]
+    n = Q.sizes[E.SZ_NODES]
     W.si[slot * (n + 1) + n, L.V_STATUS] = L.DONE
-    run = W.slot_i[slot, E.I_RUN]
-    if W.counter[E.C_FIRST] <= run < W.counter[E.C_LAST]:
-        add_run(P, W, O, slot, e2e, end_node, answer, outcome, now)
+    if W.slot_i[slot, E.I_COUNTS] == 1:
+        add_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now)
         W.counter[E.C_LEFT] -= 1
     W.slot_i[slot, E.I_GEN] = (W.slot_i[slot, E.I_GEN] + 1) & 0x7FFFFFFF
     W.slot_i[slot, E.I_ALIVE] = 0
@@ -1683,47 +1955,27 @@ def finish_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now, clock):  #
 
 
 @compiled
-def add_run(P, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ignore[no-untyped-def]
-    """Write the run's row and add its visits to the totals by step."""
-    base = slot * (P.node_i.shape[0] + 1)
+def first_shown(P, Q, W, O, slot, answer):  # type: ignore[no-untyped-def]
+    """When the user saw the first token, or inf."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     ttft = inf
-    used_fallback = False
-    cost, calls, attempts = 0.0, 0.0, 0.0
-    t_in, t_cached, t_out, t_reasoning = 0.0, 0.0, 0.0, 0.0
-    bins = O.histogram.shape[1]
-    for i in range(W.slot_i[slot, E.I_VISITED]):
-        node = np.int64(W.visited[base + i])
-        v = base + node
-        kind = P.node_i[node, L.N_KIND]
-        status = W.si[v, L.V_STATUS]
-        if (kind != L.CALL and kind != L.END) or status == L.SKIPPED or status == L.WIPED:
-            continue
-        step = P.node_i[node, L.N_STEP]
-        latency = W.sf[v, L.F_END] - W.sf[v, L.F_START]
-        O.step_f[step, L.ST_EXECUTIONS] += 1.0
-        O.step_f[step, L.ST_LATENCY] += latency
-        place = (np.float64(latency).view(np.int64) >> 45) - HIST_OFFSET
-        O.histogram[step, min(max(place, 0), bins - 1)] += 1
-        if kind == L.END:
-            continue
-        for c in range(L.NUSE + NCOMP):
-            O.step_f[step, L.ST_USE + c] += W.sf[v, L.F_USE + c]
-        t_in += W.sf[v, L.F_USE + L.U_INPUT]
-        t_cached += W.sf[v, L.F_USE + L.U_CACHED]
-        t_out += W.sf[v, L.F_USE + L.U_OUTPUT]
-        t_reasoning += W.sf[v, L.F_USE + L.U_REASONING]
-        cost += W.sf[v, L.F_USE + L.U_COST]
-        calls += W.sf[v, L.F_USE + L.U_CALLS]
-        attempts += W.sf[v, L.F_USE + L.U_ATTEMPTS]
-        used_fallback = used_fallback or (W.si[v, L.V_FALLBACK] == 1 and status == L.DONE)
-        if P.node_i[node, L.N_FLAGS] & L.STREAM and stands(W, v):
-            seen, _ = held_back(P, W, base, node, W.sf[v, L.F_FIRST], stamp, True)
-            ttft = min(ttft, seen)
+    if Q.sizes[E.SZ_STREAMS] > 0:
+        for i in range(W.slot_i[slot, E.I_VISITED]):
+            node = np.int64(W.visited[base + i])
+            if P.node_i[node, L.N_FLAGS] & L.STREAM and stands(W, base + node):
+                seen, _ = held_back(P, Q, W, O, base, node, W.sf[base + node, L.F_FIRST], stamp, True)
+                ttft = min(ttft, seen)
     if ttft == inf and answer >= 0 and P.node_i[answer, L.N_FLAGS] & (L.BILLED | L.NO_STREAM) == L.BILLED:
-        ttft, _ = held_back(P, W, base, answer, W.sf[base + answer, L.F_FIRST], stamp, True)
+        ttft, _ = held_back(P, Q, W, O, base, answer, W.sf[base + answer, L.F_FIRST], stamp, True)
+    return ttft
+
+
+@compiled
+def add_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ignore[no-untyped-def]
+    """Write the run's row."""
     if outcome == L.ANSWERED:
-        if used_fallback:
+        if W.slot_i[slot, E.I_FALLBACK] == 1:
             outcome = np.int64(L.FALLBACK)
         if answer >= 0 and P.node_i[answer, L.N_LABEL] >= 0:
             outcome = np.int64(P.node_i[answer, L.N_LABEL])
@@ -1733,24 +1985,26 @@ def add_run(P, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ignore
     O.moments[i, 0] = W.slot_f[slot, E.T_ARRIVAL]
     O.moments[i, 1] = W.slot_f[slot, E.T_ARRIVAL] + now
     O.times[i, 0] = e2e
-    O.times[i, 1] = min(ttft, e2e)
+    O.times[i, 1] = min(first_shown(P, Q, W, O, slot, answer), e2e)
     O.outcome[i] = outcome
-    O.tokens[i, 0] = np.int64(t_in)
-    O.tokens[i, 1] = np.int64(t_cached)
-    O.tokens[i, 2] = np.int64(t_out)
-    O.tokens[i, 3] = np.int64(t_reasoning)
-    O.counts[i, 0] = np.int32(calls)
-    O.counts[i, 1] = np.int32(attempts)
-    O.cost[i] = cost
-    add_path(P, W, O, i, slot, end_node)
+    O.tokens[i, 0] = np.int64(W.slot_f[slot, E.T_USE + L.U_INPUT])
+    O.tokens[i, 1] = np.int64(W.slot_f[slot, E.T_USE + L.U_CACHED])
+    O.tokens[i, 2] = np.int64(W.slot_f[slot, E.T_USE + L.U_OUTPUT])
+    O.tokens[i, 3] = np.int64(W.slot_f[slot, E.T_USE + L.U_REASONING])
+    O.counts[i, 0] = np.int32(W.slot_f[slot, E.T_USE + L.U_CALLS])
+    O.counts[i, 1] = np.int32(W.slot_f[slot, E.T_USE + L.U_ATTEMPTS])
+    O.cost[i] = W.slot_f[slot, E.T_USE + L.U_COST]
+    add_path(P, Q, W, O, i, slot, end_node)
+
 
 
 @inlined
-def add_path(P, W, O, row, slot, end_node):  # type: ignore[no-untyped-def]
+def add_path(P, Q, W, O, row, slot, end_node):  # type: ignore[no-untyped-def]
     """Write down the critical path, from the last visit back."""
-    for c in range(O.path.shape[1]):
-        O.path[row, c] = 0.0
-    base = slot * (P.node_i.shape[0] + 1)
+    start = row * Q.sizes[E.SZ_PATH]
+    for c in range(start, start + Q.sizes[E.SZ_PATH]):
+        O.path[c] = 0.0
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     node = np.int64(end_node)
     while node >= 0:
@@ -1762,8 +2016,15 @@ def add_path(P, W, O, row, slot, end_node):  # type: ignore[no-untyped-def]
                 W.step_stamp[step] = stamp
                 O.critical_runs[step] += 1
             if kind == L.CALL:
-                for c in range(NCOMP):
-                    O.path[row, step * NCOMP + c] += W.sf[v, L.F_COMP + c]
+                at = start + step * NCOMP
+                if Q.lean[P.node_i[node, L.N_SPEC]] == 1:
+                    O.path[at + L.C_QUEUE] += W.sf[v, L.F_COMP + L.C_QUEUE]
+                    O.path[at + L.C_PREFILL] += W.sf[v, L.F_COMP + L.C_PREFILL]
+                    O.path[at + L.C_DECODE] += W.sf[v, L.F_COMP + L.C_DECODE]
+                    O.path[at + L.C_BACKOFF] += W.sf[v, L.F_COMP + L.C_BACKOFF]
+                else:
+                    for c in range(NCOMP):
+                        O.path[at + c] += W.sf[v, L.F_COMP + c]
         code = W.si[v, L.V_CRIT]
         while code >= 0 and code & 1:
             code = W.si[base + (code >> 1), L.V_CRIT]
@@ -1789,21 +2050,21 @@ def settle(P, Q, W, O, slot, todo, now, clock):  # type: ignore[no-untyped-def]
     node = todo & E.NODE_MASK
     phase = (todo >> E.PHASE_SHIFT) & 3
     if phase == E.PH_JOIN:
-        fire(P, Q, W, slot, node, now, clock)
+        fire(P, Q, W, O, slot, node, now, clock)
     elif phase == E.PH_CLOSE:
         close(P, Q, W, O, slot, node, now, clock)
     elif phase == E.PH_FAIL:
         fail_scope(P, Q, W, O, slot, todo >> E.SCOPE_SHIFT, node, now, clock)
     elif todo >> E.SCOPE_SHIFT == 0:
-        look_at_copies(P, Q, W, slot, node, now, clock)
+        look_at_copies(P, Q, W, O, slot, node, now, clock)
     else:
-        reject(P, Q, W, slot, node, now, clock)
+        reject(P, Q, W, O, slot, node, now, clock)
 
 
 @compiled
-def begin_run(P, Q, W, user, seed_key, clock):  # type: ignore[no-untyped-def]
+def begin_run(P, Q, W, O, user, seed_key, clock):  # type: ignore[no-untyped-def]
     """A run arrives."""
-    n = P.node_i.shape[0]
+    n = Q.sizes[E.SZ_NODES]
     slot = W.counter[E.C_FREE_SLOT]
     W.counter[E.C_FREE_SLOT] = W.slot_i[slot, E.I_NEXT]
     run = W.counter[E.C_MOST]
@@ -1819,9 +2080,12 @@ def begin_run(P, Q, W, user, seed_key, clock):  # type: ignore[no-untyped-def]
     W.slot_i[slot, E.I_ALIVE] = 1
     W.slot_i[slot, E.I_TENANT] = user
     W.slot_f[slot, E.T_ARRIVAL] = clock
-    W.slot_f[slot, E.T_TOKENS] = 0.0
-    W.slot_f[slot, E.T_USD] = 0.0
-    W.slot_f[slot, E.T_SERVICE] = 0.0
+    for c in range(E.T_SERVICE, E.T_COLUMNS):
+        W.slot_f[slot, c] = 0.0
+    W.slot_f[slot, E.T_BEST] = -1.0
+    W.slot_i[slot, E.I_BEST] = -1
+    W.slot_i[slot, E.I_FALLBACK] = 0
+    W.slot_i[slot, E.I_COUNTS] = 1 if W.counter[E.C_FIRST] <= run < W.counter[E.C_LAST] else 0
     W.slot_key[slot] = mix(seed_key + np.uint64(run + W.counter[E.C_OFFSET]) * GOLDEN)
     W.si[base + n, L.V_STAMP] = stamp
     W.si[base + n, L.V_STATUS] = E.RUNNING
@@ -1830,7 +2094,7 @@ def begin_run(P, Q, W, user, seed_key, clock):  # type: ignore[no-untyped-def]
     if P.totals[0] < inf:
         what = (np.int64(slot) << 32) | W.slot_i[slot, E.I_GEN]
         push(W, clock + P.totals[0], next_key(W, E.K_DEADLINE), what)
-    for i in range(Q.starts.shape[0]):
+    for i in range(Q.sizes[E.SZ_STARTS]):
         node = np.int64(Q.starts[i])
         touch(Q, W, base + node, node, stamp)
         ready_push(W, Q.order[node])
@@ -1838,16 +2102,16 @@ def begin_run(P, Q, W, user, seed_key, clock):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def shortage(Q, W, O):  # type: ignore[no-untyped-def]
+def shortage(P, Q, W, O):  # type: ignore[no-untyped-def]
     """Which table is too full for whatever the next event may bring, or 0."""
     margin = Q.sizes[E.SZ_MARGIN]
-    if W.counter[E.C_ROWS] >= O.run.shape[0]:
+    if W.counter[E.C_ROWS] >= W.counter[E.C_MOST_ROWS]:
         return E.NEED_ROWS
-    if W.counter[E.C_RUNS] >= W.slot_i.shape[0]:
+    if W.counter[E.C_RUNS] >= W.counter[E.C_MOST_SLOTS]:
         return E.NEED_SLOTS
-    if W.counter[E.C_IN_FLIGHT] + margin > W.fi.shape[0]:
+    if W.counter[E.C_IN_FLIGHT] + margin > W.counter[E.C_MOST_FLIGHTS]:
         return E.NEED_FLIGHTS
-    if W.counter[E.C_HEAP] + 2 * margin + W.counter[E.C_READY] + 8 > W.heap_t.shape[0]:
+    if W.counter[E.C_HEAP] + 2 * margin + W.counter[E.C_READY] + 8 > W.counter[E.C_MOST_EVENTS]:
         return E.NEED_HEAP
     return 0
 
@@ -1859,7 +2123,7 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
     closed = W.counter[E.C_CLOSED] == 1
     events = np.int64(0)
     while W.counter[E.C_LEFT] > 0:
-        need = shortage(Q, W, O)
+        need = shortage(P, Q, W, O)
         if need:
             return need
         if events >= most:
@@ -1876,7 +2140,7 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
             if clock == inf:
                 return E.STARVED
             W.counter[E.C_POS] = pos + 1
-            slot = begin_run(P, Q, W, np.int64(W.arrive_tenant[pos]), seed_key, clock)
+            slot = begin_run(P, Q, W, O, np.int64(W.arrive_tenant[pos]), seed_key, clock)
         else:
             clock, key, what = W.heap_t[0], W.heap_k[0], W.heap_p[0]
             drop_first(W)
@@ -1888,13 +2152,14 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
                 slot = W.fi[id_, E.F_SLOT]
                 now = W.ff[id_, E.A_END]
                 if kind == E.K_END:
-                    end_of_attempt(P, Q, W, id_, clock)
+                    if end_of_attempt(P, Q, W, O, id_, clock):
+                        begin_again(P, Q, W, O, id_, now)
                 elif kind == E.K_ARRIVE:
-                    arrive(P, Q, W, id_, clock)
+                    arrive(P, Q, W, O, id_, W.fi[id_, E.F_RES])
                 else:
-                    hedge(P, Q, W, id_, clock)
+                    hedge(P, Q, W, O, id_, clock)
             elif kind == E.K_USER:
-                slot = begin_run(P, Q, W, id_, seed_key, clock)
+                slot = begin_run(P, Q, W, O, id_, seed_key, clock)
             elif W.slot_i[id_, E.I_GEN] == gen:
                 if kind == E.K_TODO:
                     slot, now = id_, W.slot_f[id_, E.T_NOW]
@@ -1922,7 +2187,7 @@ def _entry(sources: int):  # type: ignore[no-untyped-def]
         if sources == 0:
             return np.int64(-1)
         return np.int64(
-            advance_events(reference(P), reference(Q), reference(W), reference(O), seed, most)  # type: ignore[call-arg]
+            advance_events(tables(P), tables(Q), tables(W), tables(O), seed, most)  # type: ignore[call-arg]
         )
 
     return advance

@@ -30,10 +30,10 @@ SCOPE_SHIFT, PHASE_SHIFT, NODE_MASK = 20, 18, (1 << 18) - 1
 PH_REJECT, PH_FAIL, PH_JOIN, PH_CLOSE = range(4)
 
 # runs in flight
-T_ARRIVAL, T_NOW, T_TOKENS, T_USD, T_SERVICE = range(5)
-T_COLUMNS = 5
-I_RUN, I_GEN, I_STAMP, I_VISITED, I_TOP, I_TENANT, I_NEXT, I_USER, I_ALIVE = range(9)
-I_COLUMNS = 9
+T_ARRIVAL, T_NOW, T_SERVICE, T_BEST, T_USE = range(5)
+T_COLUMNS = T_USE + L.NUSE
+I_RUN, I_GEN, I_STAMP, I_VISITED, I_TOP, I_TENANT, I_NEXT, I_USER, I_ALIVE, I_COUNTS, I_BEST, I_FALLBACK = range(12)
+I_COLUMNS = 12
 
 # attempts under way
 (FREE, BACKOFF, ON_WAY, QUEUED, SERVED, TIMER, WON, LOST) = range(8)
@@ -87,8 +87,8 @@ FIFO, PRIORITY, SJF, LAS, AGE = range(5)
 QUEUES = ("fifo", "priority", "sjf", "las", "age")
 (R_CAP, R_QUEUE, R_MAX_QUEUE, R_BUSY, R_LENGTH, R_HEAD, R_TAIL, R_SERVED, R_REJECTED, R_LEFT) = range(10)
 R_COLUMNS = 10
-(Y_BUSY, Y_LENGTH, Y_LAST, Y_WAIT, Y_WAIT2) = range(5)
-Y_COLUMNS = 5
+(Y_BUSY, Y_LENGTH, Y_WAIT, Y_WAIT2) = range(4)
+Y_COLUMNS = 4
 
 # counters
 (
@@ -113,8 +113,12 @@ Y_COLUMNS = 5
     C_OFFSET,
     C_STOP,
     C_ENDED,
-) = range(21)
-COUNTERS = 21
+    C_MOST_ROWS,
+    C_MOST_SLOTS,
+    C_MOST_FLIGHTS,
+    C_MOST_EVENTS,
+) = range(25)
+COUNTERS = 25
 # why the kernel came back
 (DONE, NEED_ARRIVALS, NEED_ROWS, NEED_SLOTS, NEED_FLIGHTS, NEED_HEAP, TICKED, STARVED, REACHED) = range(9)
 
@@ -142,10 +146,11 @@ class Wiring(NamedTuple):
     pool: I32
     tenants: I32
     step_rank: F64
+    lean: I64
     sizes: I64
 
 
-SZ_TOP, SZ_MARGIN, SZ_EXPORTS = range(3)
+SZ_TOP, SZ_MARGIN, SZ_EXPORTS, SZ_GUARDS, SZ_STREAMS, SZ_NODES, SZ_STARTS, SZ_PATH = range(8)
 
 
 class Pools(NamedTuple):
@@ -179,7 +184,7 @@ class Rows(NamedTuple):
     """Runs that have ended since the last look, in the order of their ends, and totals by step.
 
     The first nine as in `engine.state.Output`; run int64[M]; moments float64[M, 2]: arrival and end (s);
-    path float64[M, S x C]: seconds on the critical path, by step and component.
+    path float64[M x S x C]: seconds on the critical path, by step and component.
     """
 
     times: F64

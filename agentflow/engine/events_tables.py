@@ -33,6 +33,7 @@ def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
     order = np.array([_order(t.node_i, node, n) for node in range(n)], np.int64)
     top = t.node_i[:, L.N_SCOPE] == n
     waits = (t.node_i[:, L.N_KIND] == L.CALL) | (t.node_i[:, L.N_KIND] == L.BEGIN)
+    starts = np.flatnonzero(top & waits & (pending[:n] == 0)).astype(np.int32)
     pool, copies = _pools(len(t.backend_i), plan.resources, tenants)
     calls = int(np.count_nonzero(t.node_i[:, L.N_KIND] == L.CALL))
     hedges = 2 + int(t.spec_i[:, L.S_HEDGES].max())
@@ -43,14 +44,27 @@ def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
         beside=besides,
         pending=pending,
         order=order,
-        starts=np.flatnonzero(top & waits & (pending[:n] == 0)).astype(np.int32),
+        starts=starts,
         guard_bit=_bits(t, guards, n),
         revoke_lo=revoke_lo,
         revoke=revoke,
         pool=pool,
         tenants=copies,
         step_rank=-np.array(plan.priorities, np.float64),
-        sizes=np.array([_top_steps(t, n), calls * (1 if hedges == 2 else hedges) + 8, plan.exports], np.int64),
+        lean=_lean(t),
+        sizes=np.array(
+            [
+                _top_steps(t, n),
+                calls * (1 if hedges == 2 else hedges) + 8,
+                plan.exports,
+                len(guards),
+                int(np.count_nonzero(t.node_i[:, L.N_FLAGS] & L.STREAM)),
+                n,
+                len(starts),
+                len(plan.steps) * L.NCOMP,
+            ],
+            np.int64,
+        ),
     )
 
 
@@ -97,6 +111,17 @@ def _order(node_i: I32, node: int, n: int) -> int:
     return (scope << E.SCOPE_SHIFT) | (phase << E.PHASE_SHIFT) | node
 
 
+def _lean(t: L.Tables) -> I64:
+    """Whether all places of a spec are plain: no network, stall, noise, cache or reasoning, and no hedges."""
+    plain = [
+        bool(t.place_i[int(row[L.S_PLACE_LO]) : int(row[L.S_PLACE_HI]), L.P_PLAIN].all())
+        and row[L.S_LAW] == L.LAW_MODEL
+        and row[L.S_HEDGES] == 0
+        for row in t.spec_i
+    ]
+    return np.array(plain, np.int64)
+
+
 def _top_steps(t: L.Tables, n: int) -> int:
     kind = t.node_i[:, L.N_KIND]
     return int(np.count_nonzero((t.node_i[:, L.N_SCOPE] == n) & ((kind == L.CALL) | (kind == L.END))))
@@ -119,7 +144,7 @@ def copies_of(resource: Resource, tenants: int) -> int:
 
 def new_rows(plan: Plan, rows: int) -> E.Rows:
     """Make the buffer of ended runs and empty totals."""
-    path = np.zeros((rows, len(plan.steps) * L.NCOMP))
+    path = np.zeros(rows * len(plan.steps) * L.NCOMP)
     return E.Rows(*new_output(plan, rows), run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), path=path)
 
 
@@ -184,7 +209,7 @@ def grow_slots(pools: E.Pools, width: int, exports: int, runs: int) -> E.Pools:
         exported=_grown(pools.exported, runs * exports),
     )
     grown.slot_i[before:, E.I_NEXT] = [*range(before + 1, runs), pools.counter[E.C_FREE_SLOT]]
-    grown.counter[E.C_FREE_SLOT] = before
+    grown.counter[E.C_FREE_SLOT], grown.counter[E.C_MOST_SLOTS] = before, runs
     return grown
 
 
@@ -193,12 +218,13 @@ def grow_flights(pools: E.Pools, flights: int) -> E.Pools:
     before = len(pools.fi)
     grown = pools._replace(ff=_grown(pools.ff, flights), fi=_grown(pools.fi, flights))
     grown.fi[before:, E.F_NEXT] = [*range(before + 1, flights), pools.counter[E.C_FREE_FLIGHT]]
-    grown.counter[E.C_FREE_FLIGHT] = before
+    grown.counter[E.C_FREE_FLIGHT], grown.counter[E.C_MOST_FLIGHTS] = before, flights
     return grown
 
 
 def grow_heap(pools: E.Pools, events: int) -> E.Pools:
     """Make room for this many events."""
+    pools.counter[E.C_MOST_EVENTS] = events
     return pools._replace(
         heap_t=_grown(pools.heap_t, events), heap_k=_grown(pools.heap_k, events), heap_p=_grown(pools.heap_p, events)
     )

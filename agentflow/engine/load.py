@@ -91,8 +91,9 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
         for column, buffer in zip(columns, buffers, strict=True):
             column[at] = buffer[:n]
         moments[at] = rows.moments[:n]
-        whole.critical[...] += rows.path[:n].sum(axis=0).reshape(whole.critical.shape)
-        slowest.add(rows.times[:n, 0], at, rows.path[:n])
+        paths = rows.path.reshape(len(rows.run), -1)[:n]
+        whole.critical[...] += paths.sum(axis=0).reshape(whole.critical.shape)
+        slowest.add(rows.times[:n, 0], at, paths)
 
     look = timeline.run(shape.warmup, runs, take)
     return _Replication(whole, moments, slowest.kept, look, totals.histogram)
