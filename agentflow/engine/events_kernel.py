@@ -90,7 +90,8 @@ class Tables(types.Type):
     """
 
     def __init__(self, target: Any) -> None:
-        super().__init__(name=f"Tables({target})")
+        digest = hashlib.blake2b(str(target).encode(), digest_size=6).hexdigest()  # the whole name would be in each symbol
+        super().__init__(name=f"Tables_{digest}")
         self.target = target
 
 
