@@ -892,6 +892,25 @@ def export(P, W, node, first, last, ok):  # type: ignore[no-untyped-def]
         at += rows * width
 
 
+@compiled
+def export_again(P, W, position):  # type: ignore[no-untyped-def]
+    """Add up anew what cancelled composites hand on, from a position of the list of visits on."""
+    for i in range(position, W.counter[L.K_VISITED]):
+        node = W.visited[i]
+        if P.node_i[node, L.N_KIND] != L.END or W.si[node, L.V_STATUS] != L.CANCELLED:
+            continue
+        kind, last = P.node_i[node, L.N_KIND2], W.si[node, L.V_ROUTE]
+        first, stop = np.int64(0), np.int64(1)
+        if kind == L.MAP:
+            stop = last
+        elif kind == L.LOOP:
+            first = last if last >= 0 else np.int64(P.node_i[node, L.N_INDEX] - 1)
+            stop = first + 1
+        out = W.sf[node, L.F_OUT]
+        export(P, W, node, first, stop, True)
+        W.sf[node, L.F_OUT] = out
+
+
 @inlined
 def input_tokens(P, W, node, spec, start, node_key):  # type: ignore[no-untyped-def]
     """Input of this visit: its own, media, earlier steps' outputs and the loop's history (tokens)."""
@@ -1118,6 +1137,8 @@ def do_end(P, W, node, stamp):  # type: ignore[no-untyped-def]
         cut_since(P, W, W.si[begin, L.V_AT] + 1, r)
     if W.counter[L.K_REDO] > 0:
         return r, False
+    if err >= 0 or kind == L.MAP:
+        export_again(P, W, W.si[begin, L.V_AT] + 1)
     cut = W.sf[begin, L.F_CUT]
     enter(W, node, W.sf[begin, L.F_START], crit, cut, stamp)
     if cut <= r:
@@ -1500,6 +1521,7 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                             if W.counter[L.K_REDO] > 0:
                                 redo_cut = begin
                                 continue
+                            export_again(P, W, 0)
                     crit = crit_code(P, e)
                     enter(W, node, begin, crit, cut, stamp)
                     if verdict != 1:
