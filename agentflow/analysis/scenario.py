@@ -168,7 +168,7 @@ def _tell_apart(scenarios: list[Scenario]) -> list[Scenario]:
     for scenario in scenarios:
         seen[scenario.label] = count = seen.get(scenario.label, 0) + 1
         label = scenario.label if count == 1 else f"{scenario.label} ({count})"
-        result.append(Scenario(label, scenario.workflow, scenario.assignment))
+        result.append(replace(scenario, label=label))
     return result
 
 
