@@ -34,7 +34,7 @@ def chrome_trace(traced: Traced) -> dict[str, Any]:
             "workflow": printable(traced.workflow.name, 200),
             "seed": str(traced.seed),
             "plan_fingerprint": traced.fingerprint,
-            "note": "simulated by agentflow; several attempts of a visit show each component once, its seconds together",
+            "note": "simulated; several attempts of a visit show each component once, its seconds together",
         },
         "traceEvents": events,
     }
