@@ -98,7 +98,7 @@ def run_plan(
     -------
     Result
     """
-    plan = _set_hedges(plan, seed)
+    plan = set_hedges(plan, seed)
     total = _Total(plan, runs)
     numbers = [np.arange(lo, min(lo + BLOCK, runs), dtype=np.int64) for lo in range(0, runs, BLOCK)]
     lanes = _Lanes(plan)
@@ -241,7 +241,7 @@ def _tail(plan: Plan, e2e: F64, seed: int) -> tuple[F64, int]:
     return critical, len(runs)
 
 
-def _set_hedges(plan: Plan, seed: int) -> Plan:
+def set_hedges(plan: Plan, seed: int) -> Plan:
     """Set the hedges that wait for a quantile of their step's own latency, from a pilot without hedges."""
     if not plan.hedge_quantiles:
         return plan

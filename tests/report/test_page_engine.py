@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from agentflow import documents
 from agentflow.analysis.assignment import assign_backends
-from agentflow.engine import run_plan
-from agentflow.engine.montecarlo import _set_hedges
+from agentflow.engine import run_plan, set_hedges
 from agentflow.errors import PlanError
 from agentflow.plan import Plan, compile_plan
 from agentflow.plan import layout as L
@@ -38,7 +37,7 @@ def js() -> Iterator[Any]:
 
 
 def merged(workflow: Any, assignments: Sequence[dict[str, Backend]], seed: int = 0) -> Merged:
-    return merge_plans([_set_hedges(compile_plan(workflow, assignment), seed) for assignment in assignments])
+    return merge_plans([set_hedges(compile_plan(workflow, assignment), seed) for assignment in assignments])
 
 
 def differences(js: Any, m: Merged, runs: int, seed: int, choice: Sequence[int], tables: L.Tables | None = None,
@@ -80,7 +79,7 @@ def test_the_catalogue_on_every_mix_of_backends(js: Any, name: str) -> None:
         assert differences(js, m, 500, 7, choice) == []
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     case=cases(),
     others=drawn_backends(frozenset({"families", "errors", "network", "variation", "cache"})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -62,8 +63,10 @@ def layout_constants() -> dict[str, int]:
 @lru_cache(maxsize=1)
 def engine_script() -> str:
     """Return the engine's text, with the layout's numbers written out as constants before it."""
-    constants = "".join(f"const {name} = {value};\n" for name, value in layout_constants().items())
-    return '"use strict";\n' + constants + "".join(script(name) for name in ENGINE)
+    code = "".join(script(name) for name in ENGINE)
+    used = set(re.findall(r"\b[A-Z][A-Z0-9_]*\b", code))
+    constants = "".join(f"const {name} = {value};\n" for name, value in layout_constants().items() if name in used)
+    return f'"use strict";\n{constants}{code}'
 
 
 def script(name: str) -> str:

@@ -9,13 +9,14 @@ const SUCCESS = -1, CUT = -2;
 
 /**
  * What the page lets one change, by spec (a step at its backend): factors of the time to first token, the decode rate,
- * the output, reasoning and own input tokens, and the tries of each retry layer (0: as written).
+ * the output, reasoning and own input tokens, the latency of what calls no model, and the tries of each retry layer (0: as
+ * written).
  */
 function newKnobs(specs) {
   const ones = () => new Float64Array(specs).fill(1);
   return {
     choice: new Int32Array(specs), ttft: ones(), speed: ones(), output: ones(), reasoning: ones(), input: ones(),
-    tries: new Int32Array(specs),
+    latency: ones(), tries: new Int32Array(specs),
   };
 }
 
@@ -221,7 +222,8 @@ function makeCalls(tables, draws, knobs, state) {
         uCost += backend_f[f + B_PRICE_CALL];
       } else {
         out = place_i[p + P_OUTPUT] ? whole(value[Q_OUTPUT]) : 0;
-        end = lasting(value[Q_LATENCY], kind, hang, at, at === AT_START ? 0 : value[Q_LATENCY]);
+        const latency = knobs.latency[base] * value[Q_LATENCY];
+        end = lasting(latency, kind, hang, at, at === AT_START ? 0 : latency);
         const idle = Math.min(boundIdle, boundAttempt);
         if (idle < end) {
           end = idle; err = TIMEOUT; retryAfter = -1;

@@ -106,5 +106,5 @@ function makeEngine(data, runs) {
     return { run: number, e2e: found.e2e, ttft: Math.min(ttft, found.e2e), visits };
   }
 
-  return { data, runs, knobs, newTotals, advance, trace };
+  return { data, runs, tables, knobs, newTotals, advance, trace };
 }
