@@ -10,8 +10,11 @@ from agentflow.report.tree import kind_of
 from agentflow.schema import Quorum, Workflow
 
 WIDTH, HEIGHT = 150.0, 46.0
-GAP_X, GAP_Y, PAD, HEAD = 46.0, 14.0, 14.0, 26.0
-WIDEST = 1080.0
+GAP_X, GAP_Y, GAP_ROW, PAD, HEAD = 46.0, 14.0, 35.0, 14.0, 26.0
+LABEL = 24
+"""Letters of an arrow's label that are shown."""
+
+WIDEST = 1040.0
 """Width from which the top level's layers go on in a further row (px)."""
 
 
@@ -75,27 +78,34 @@ def draw_graph(workflow: Workflow) -> Picture:
 
 def _scope(steps: Mapping[str, Any], prefix: str, widest: float) -> Picture:
     inner = {name: _size(name, step, prefix) for name, step in steps.items()}
-    rows = _rows(_layers(steps), inner, widest)
-    top, places = 0.0, dict[str, tuple[float, float, int]]()
-    width = 0.0
-    for number, row in enumerate(rows):
-        heights = [sum(inner[n].h for n in layer) + GAP_Y * (len(layer) - 1) for layer in row]
-        tallest, x = max(heights), 0.0
-        for layer, height in zip(row, heights, strict=True):
-            across, y = max(inner[n].w for n in layer), top + (tallest - height) / 2
-            for name in layer:
+    layers = _layers(steps)
+    gaps = [_gap(layer, steps) for layer in layers]
+    top, width = 0.0, 0.0
+    places: dict[str, tuple[float, float, int]] = {}
+    for number, row in enumerate(_rows(layers, gaps, inner, widest)):
+        heights = {i: sum(inner[n].h for n in layers[i]) + GAP_Y * (len(layers[i]) - 1) for i in row}
+        tallest, x = max(heights.values()), 0.0
+        for i in row:
+            across, y = max(inner[n].w for n in layers[i]), top + (tallest - heights[i]) / 2
+            x += gaps[i] if i != row[0] else 0.0
+            for name in layers[i]:
                 places[name] = (x + (across - inner[name].w) / 2, y, number)
                 y += inner[name].h + GAP_Y
-            x += across + GAP_X
-        width = max(width, x - GAP_X)
-        top += tallest + GAP_Y * 2.5
-    picture = Picture(width, top - GAP_Y * 2.5)
-    for name, (x, y, _) in places.items():
-        picture.boxes += inner[name].moved(x, y)
+            x += across
+        width = max(width, x)
+        top += tallest + GAP_ROW
+    picture = Picture(width, top - GAP_ROW)
     picture.arrows = list(_arrows(steps, inner, places))
     for name, (x, y, _) in places.items():
+        picture.boxes += inner[name].moved(x, y)
         picture.arrows += [arrow.moved(x, y) for arrow in inner[name].arrows]
     return picture
+
+
+def _gap(layer: list[str], steps: Mapping[str, Any]) -> float:
+    """Room before a layer: the arrows into it, and what is written on them."""
+    labels = [label for name in layer for _, label, _ in _sources(steps[name], name, steps)]
+    return max([GAP_X, *(min(len(label), LABEL) * 6.3 + 22 for label in labels if label)])
 
 
 def _size(name: str, step: Any, prefix: str) -> Picture:
@@ -142,22 +152,26 @@ def _layers(steps: Mapping[str, Any]) -> list[list[str]]:
     return layers
 
 
-def _rows(layers: list[list[str]], inner: Mapping[str, Picture], widest: float) -> list[list[list[str]]]:
-    rows: list[list[list[str]]] = [[]]
+def _rows(layers: list[list[str]], gaps: list[float], inner: Mapping[str, Picture], widest: float) -> list[list[int]]:
+    """Share the layers among rows that are no wider than `widest`."""
+    rows: list[list[int]] = [[]]
     x = 0.0
-    for layer in layers:
+    for i, layer in enumerate(layers):
         across = max(inner[name].w for name in layer)
-        if rows[-1] and x + across > widest:
+        if rows[-1] and x + gaps[i] + across > widest:
             rows.append([])
             x = 0.0
-        rows[-1].append(layer)
-        x += across + GAP_X
+        x += across + (gaps[i] if rows[-1] else 0.0)
+        rows[-1].append(i)
     return rows
 
 
 def _arrows(
     steps: Mapping[str, Any], inner: Mapping[str, Picture], places: Mapping[str, tuple[float, float, int]]
 ) -> Iterator[Arrow]:
+    top: dict[int, float] = {}
+    for _, y, row in places.values():
+        top[row] = min(y, top.get(row, y))
     for name, step in steps.items():
         x2, y2, row2 = places[name]
         y2 += inner[name].h / 2
@@ -167,10 +181,17 @@ def _arrows(
             if row1 == row2:
                 bend = (x2 - x1) / 2
                 curve = ((x1 + bend, y1), (x2 - bend, y2), (x2, y2))
-                yield Arrow((("M", ((x1, y1),)), ("C", curve)), label, ((x1 + x2) / 2, (y1 + y2) / 2), catch)
+                yield Arrow((("M", ((x1, y1),)), ("C", curve)), label, _along((x1, y1), *curve), catch)
                 continue
-            between = places[name][1] - GAP_Y * 1.25
+            between = top[row2] - GAP_ROW / 2
             out = ((x1 + 28, y1), (x1 + 28, between), (x1, between))
             into = ((x2 - 28, between), (x2 - 28, y2), (x2, y2))
             commands = (("M", ((x1, y1),)), ("C", out), ("L", ((x2, between),)), ("C", into))
             yield Arrow(commands, label, ((x1 + x2) / 2, between), catch)
+
+
+def _along(a: Point, b: Point, c: Point, d: Point) -> Point:
+    """Return the point at 0.62 of a cubic curve: labels of arrows that fan out stand clear of one another there."""
+    weights = [0.38**3, 3 * 0.38**2 * 0.62, 3 * 0.38 * 0.62**2, 0.62**3]
+    x, y = (sum(w * p[i] for w, p in zip(weights, (a, b, c, d), strict=True)) for i in range(2))
+    return x, y

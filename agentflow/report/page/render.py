@@ -48,6 +48,9 @@ def render_page(findings: Findings, extra: Sequence[Extra] = ()) -> str:
     def sentence(words: view.Words) -> Markup:
         return Markup("").join(Markup("<b>{}</b>").format(text) if bold else escape(text) for text, bold in words)
 
+    def breakable(text: str) -> Markup:
+        return Markup("/<wbr>").join(text.split("/"))
+
     environment = Environment(
         loader=PackageLoader("agentflow.report.page", "."),
         autoescape=True,
@@ -72,6 +75,8 @@ def render_page(findings: Findings, extra: Sequence[Extra] = ()) -> str:
         takeaway=words,
         sentence=sentence,
         short=_short,
+        breakable=breakable,
+        axis=view.axis(findings),
         rows=view.rows(findings),
         baseline=comparison.cases[comparison.baseline].label,
         components=view.present(findings),

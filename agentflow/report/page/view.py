@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ Words = list[tuple[str, bool]]
 
 WITHOUT = ("failed", "deadline_exceeded", "budget_exceeded")
 """Outcomes of runs that gave no answer."""
+
+
+DOMINANT = 0.15
+"""Share of the mean below which the longest step explains nothing."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +95,21 @@ def _cause(case: Case) -> Words:
     mean = standout(case.summary.critical_mean_s)
     if mean is None:
         return []
+    if mean.step_share < DOMINANT:
+        spread = len(case.summary.critical_mean_s)
+        told = f"Of the mean {seconds(mean.total_s)} s, {share(mean.component_share)} is {mean.component}"
+        return [(f"{told}, spread over {spread} steps; none takes more than {share(mean.step_share)}.", False)]
     words: Words = [
+        (f"Of the mean {seconds(mean.total_s)} s, ", False),
         (mean.step, True),
-        (f" takes {share(mean.step_share)} of the mean, most of it {mean.step_component}.", False),
+        (f" takes {share(mean.step_share)} ({mean.step_component}).", False),
     ]
     tail = standout(case.summary.critical_tail_s) if case.summary.critical_tail_s else None
     if tail is not None and _differs(mean, tail):
         words += [
-            (" The slowest 5 % are slow because of ", False),
+            (" In the slowest 5 % it is ", False),
             (tail.step, True),
-            (f": {tail.step_component}.", False),
+            (f", {share(tail.step_share)} ({tail.step_component}).", False),
         ]
     return words
 
@@ -120,10 +130,23 @@ def rows(findings: Findings) -> list[Row]:
     """Return the comparison, the fastest first."""
     cases = ranked(findings)
     comparison = findings.comparison
-    most = max(max(case.summary.e2e_s["p95"].value, case.summary.e2e_s["mean"].value) for case in cases) or 1.0
+    most = _longest(cases)
     return [
         _row(case, comparison.cases.index(case), case is comparison.cases[comparison.baseline], most) for case in cases
     ]
+
+
+def _longest(cases: Sequence[Case]) -> float:
+    """Return the end of the longest bar or whisker (s)."""
+    return max(max(case.summary.e2e_s["p95"].value, case.summary.e2e_s["mean"].value) for case in cases) or 1.0
+
+
+def axis(findings: Findings) -> list[tuple[float, str]]:
+    """Return the marks of the bars' axis: place in per cent, and what is written there."""
+    most = _longest(findings.comparison.cases)
+    power = 10.0 ** math.floor(math.log10(most / 4))
+    step = next(n * power for n in (1, 2, 5, 10) if n * power >= most / 5)
+    return [(100 * i * step / most, f"{i * step:,.10g}") for i in range(int(most / step) + 1)]
 
 
 def _row(case: Case, number: int, is_baseline: bool, most: float) -> Row:

@@ -7,7 +7,7 @@ const MOST_VISITS = 60;
 
 function frame(box, height, label) {
   const width = Math.max(280, box.clientWidth);
-  const picture = svg("svg", { width, height, role: "img", "aria-label": label });
+  const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   box.replaceChildren(picture);
   return { picture, width };
 }
@@ -15,8 +15,9 @@ function frame(box, height, label) {
 /** Share of the runs that are answered within t: now, and at the start. */
 function drawDistribution(box, now, start) {
   const p50 = quantile(now, 0.5), p95 = quantile(now, 0.95);
-  const { picture, width } = frame(box, 270, `Share of runs answered within a time: half within ${seconds(p50)} s, 95 % within ${seconds(p95)} s`);
-  const left = 54, right = width - 14, top = 26, bottom = 222;
+  const tall = box.clientWidth < 480 ? 22 : 0;
+  const { picture, width } = frame(box, 270 + tall, `Share of runs answered within a time: half within ${seconds(p50)} s, 95 % within ${seconds(p95)} s`);
+  const left = 54, right = width - 14, top = 26 + tall, bottom = 222 + tall;
   const low = Math.min(now[0], start[0]), high = Math.max(quantile(now, 0.995), quantile(start, 0.995), low * 1.01 + 1e-9);
   const log = low > 0 && high / Math.max(quantile(start, 0.05), 1e-9) > 30;
   const from = log ? low : 0;
@@ -24,7 +25,7 @@ function drawDistribution(box, now, start) {
     ? (x) => left + (right - left) * Math.log(Math.max(x, low) / low) / Math.log(high / low)
     : (x) => left + (right - left) * (x - from) / (high - from);
   const up = (share) => bottom - (bottom - top) * share;
-  for (const share of [0, 0.25, 0.5, 0.75, 0.95]) {
+  for (const share of [0, 0.25, 0.5, 0.75, 1]) {
     picture.append(svg("line", { class: "gridline", x1: left, x2: right, y1: up(share), y2: up(share) }));
     picture.append(svg("text", { class: "soft", x: left - 8, y: up(share) + 4, "text-anchor": "end" }, `${100 * share} %`));
   }
@@ -48,9 +49,9 @@ function drawDistribution(box, now, start) {
   });
   const key = [["now", "as changed"], ["start", "at the start"]];
   key.forEach(([name, text], i) => {
-    const x = right - 226 + 118 * i;
-    picture.append(svg("line", { class: name, x1: x, x2: x + 24, y1: 8, y2: 8 }));
-    picture.append(svg("text", { class: "soft", x: x + 30, y: 12 }, text));
+    const x = right - 226 + 118 * i, y = width < 480 ? 30 : 8;
+    picture.append(svg("line", { class: name, x1: x, x2: x + 24, y1: y, y2: y }));
+    picture.append(svg("text", { class: "soft", x: x + 30, y: y + 4 }, text));
   });
 }
 
@@ -73,7 +74,7 @@ function drawStack(box, page, rows, startRows) {
   const high = 26, { picture, width } = frame(box, rows.length * high + 64, `Mean critical path by step, ${seconds(whole)} s in all`);
   const left = Math.min(NAMES, width * 0.34) + 8, right = width - 74, bottom = rows.length * high + 8;
   const most = Math.max(whole, startWhole, 1e-9), scale = (x) => left + (right - left) * x / most;
-  secondsAxis(picture, scale, ticks(0, most, Math.max(3, Math.floor(width / 130))), left, right, 0, bottom, "time since the request (s), mean parts laid end to end");
+  secondsAxis(picture, scale, ticks(0, most, Math.max(3, Math.floor(width / 130))), left, right, 0, bottom, "time since the request (s)" + (width > 560 ? ", mean parts laid end to end" : ""));
   let at = 0;
   rows.forEach((row, i) => {
     const y = i * high + 5, name = svg("text", { x: left - 10, y: y + 13, "text-anchor": "end" }, cut(row.name, Math.floor((left - 10) / 7)));
@@ -112,6 +113,11 @@ function stackTable(page, rows) {
   return html("table", {}, html("thead", {}, head), body);
 }
 
+/** The step's path, with which of its visits in the plan it is, where there are several. */
+function visitName(page, visit) {
+  return page.steps[visit.step] + (visit.of > 1 ? ` #${visit.number}` : "");
+}
+
 function drawWaterfall(box, page, trace) {
   let visits = trace.visits.slice().sort((a, b) => a.start - b.start || a.node - b.node);
   const all = visits.length;
@@ -126,13 +132,13 @@ function drawWaterfall(box, page, trace) {
   const order = page.components.map((name, c) => [name, c]);
   order.unshift(order.splice(page.components.indexOf("wait"), 1)[0]); // a hedge's wait comes first
   visits.forEach((visit, i) => {
-    const y = top + i * high + 4, facts = [page.steps[visit.step], `${seconds(visit.start)} s to ${seconds(visit.end)} s`];
+    const y = top + i * high + 4, facts = [visitName(page, visit), `${seconds(visit.start)} s to ${seconds(visit.end)} s`];
     if (visit.input) facts.push(`${Math.round(visit.input)} tokens in, ${Math.round(visit.output)} out`);
     if (visit.attempts > 1) facts.push(`${visit.attempts} attempts`);
     if (visit.status !== DONE) facts.push(["", "done", "skipped", "caught", "failed", "absorbed", "cancelled"][visit.status]);
     const group = svg("g", visit.critical ? {} : { class: "off" });
     group.append(svg("title", {}, facts.join(", ")));
-    group.append(svg("text", { x: left - 10, y: y + 12, "text-anchor": "end" }, cut(page.steps[visit.step], Math.floor((left - 10) / 7))));
+    group.append(svg("text", { x: left - 10, y: y + 12, "text-anchor": "end" }, cut(visitName(page, visit), Math.floor((left - 10) / 7))));
     let at = visit.start;
     for (const [name, c] of order) {
       if (visit.seconds[c] <= 0) continue;

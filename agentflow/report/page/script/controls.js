@@ -84,7 +84,7 @@ class Controls {
       const input = html("input", { type: "range", id: `k-${slider.key}`, min: -100, max: 100, step: 1 });
       const output = html("output", { for: `k-${slider.key}` });
       const ends = html("span", { class: "ends", "aria-hidden": "true" }, html("span", {}, factorText(slider.low)), html("span", {}, factorText(slider.high)));
-      const label = html("label", {}, html("span", {}, slider.text), output, input, ends);
+      const label = html("label", { for: input.id }, html("span", {}, slider.text), output, input, ends);
       input.addEventListener("input", () => this.slide(slider, input, output));
       input.addEventListener("dblclick", () => this.put(slider.key, undefined));
       return { ...slider, input, output, label };

@@ -86,7 +86,12 @@ function makeEngine(data, runs) {
     return totals;
   }
 
-  /** The visits of one run, as a timeline. */
+  const nodesOfStep = Array.from({ length: data.steps }, () => []);
+  for (let node = 0; node < tables.node_p.length; node++) {
+    if (node_i[node * nw + N_KIND] === CALL) nodesOfStep[node_i[node * nw + N_STEP]].push(node);
+  }
+
+  /** The visits of one run, as a timeline; each is visit `number` of the `of` that its step has in the plan. */
   function trace(number) {
     const found = runner.simulate(number), critical = new Set();
     const { ttft } = addVisits(found.answer);
@@ -95,9 +100,9 @@ function makeEngine(data, runs) {
     for (let i = 0; i < counter[K_VISITED]; i++) {
       const node = visited[i], status = si[node * V + V_STATUS], kind = node_i[node * nw + N_KIND];
       if (kind !== CALL || status === SKIPPED || status === WIPED) continue;
-      const use = node * S + F_USE;
+      const use = node * S + F_USE, step = node_i[node * nw + N_STEP], all = nodesOfStep[step];
       visits.push({
-        node, step: node_i[node * nw + N_STEP], status, critical: critical.has(node),
+        node, step, number: all.indexOf(node) + 1, of: all.length, status, critical: critical.has(node),
         start: sf[node * S + F_START], end: sf[node * S + F_END],
         seconds: Array.from(sf.subarray(node * S + F_COMP, node * S + F_COMP + NCOMP)),
         input: sf[use + U_INPUT], output: sf[use + U_OUTPUT] + sf[use + U_REASONING], attempts: sf[use + U_ATTEMPTS],

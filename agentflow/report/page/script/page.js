@@ -12,7 +12,7 @@ function begin() {
   const runs = Math.max(300, Math.min(4000, Math.round(6e5 / nodes)));
   const engine = makeEngine(page.engine, runs);
   const specs = describeSpecs(page, engine.tables), settings = new Settings(page.start);
-  let totals = engine.newTotals(runs), start = null, generation = 0, chosenRun = 0.5, waiting = false;
+  let totals = engine.newTotals(runs), start = null, generation = 0, chosenRun = 0.5, waiting = false, asked = performance.now();
 
   /** Whether the page's numbers are Python's, for the first runs of each scenario. */
   function check() {
@@ -48,7 +48,7 @@ function begin() {
     } else if (before !== null) {
       delta.textContent = "as at the start";
     }
-    return html("div", { class: "tile" }, html("div", { class: "what" }, name), html("div", { class: "value" }, value), delta);
+    return html("div", { class: "tile" }, html("div", { class: "what" }, name), html("data", { class: "value", value: now }, value), delta);
   }
 
   function drawTiles(now, before) {
@@ -145,13 +145,14 @@ function begin() {
 
   function restart() {
     waiting = false;
-    const begun = performance.now();
+    const began = performance.now();
     document.body.dataset.state = "busy";
     settings.apply(engine.knobs, specs);
     totals = engine.newTotals(runs);
-    engine.advance(totals, runs, begun + FIRST_ANSWER);
+    engine.advance(totals, runs, began + FIRST_ANSWER);
     render(false);
-    document.body.dataset.answered = (performance.now() - begun).toFixed(1);
+    document.body.dataset.answered = (performance.now() - asked).toFixed(1);
+    document.body.dataset.runs = totals.runs;
     generation += 1;
     setTimeout(refine, 60, generation);
   }
@@ -159,6 +160,7 @@ function begin() {
   function changed() {
     if (waiting) return;
     waiting = true;
+    asked = performance.now();
     requestAnimationFrame(restart);
   }
 
