@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 from agentflow.report.tree import kind_of
 from agentflow.schema import Quorum, Workflow
 
-WIDTH, HEIGHT = 150.0, 46.0
-GAP_X, GAP_Y, GAP_ROW, PAD, HEAD = 46.0, 14.0, 35.0, 14.0, 26.0
+WIDTH, HEIGHT = 138.0, 46.0
+GAP_X, GAP_Y, GAP_ROW, PAD, HEAD = 38.0, 14.0, 35.0, 14.0, 26.0
 LABEL = 24
 """Letters of an arrow's label that are shown."""
 
@@ -111,7 +112,7 @@ def _gap(layer: list[str], steps: Mapping[str, Any]) -> float:
 def _size(name: str, step: Any, prefix: str) -> Picture:
     """Place one step at 0, 0: a leaf, or a composite with its body."""
     path = prefix + name
-    body = step.workflow.steps if step.type == "workflow" else getattr(step, "steps", None)
+    body = getattr(step.workflow if step.type == "workflow" else step, "steps", None)
     if body is None:
         join = getattr(step, "join", "all")
         note = kind_of(step) + (
@@ -130,7 +131,7 @@ def _sources(step: Any, name: str, steps: Mapping[str, Any]) -> list[tuple[str, 
     found = [(source, route, False) for source, _, route in (need.partition(".") for need in step.needs)]
     for other, candidate in steps.items():
         found += [(other, ", ".join(c.errors), True) for c in candidate.catch if c.to == name]
-    return found
+    return [item for item in found if item[0] in steps]
 
 
 def _layers(steps: Mapping[str, Any]) -> list[list[str]]:
@@ -139,21 +140,23 @@ def _layers(steps: Mapping[str, Any]) -> list[list[str]]:
     depth: dict[str, int] = {}
     todo = list(steps)
     while todo:
-        ready = [name for name in todo if all(source in depth for source in sources[name])]
+        ready = [name for name in todo if all(source in depth for source in sources[name])] or todo[:1]  # a circle
         for name in ready:
-            depth[name] = max((depth[source] + 1 for source in sources[name]), default=0)
+            depth[name] = max((depth[source] + 1 for source in sources[name] if source in depth), default=0)
         todo = [name for name in todo if name not in depth]
     layers = [[name for name in steps if depth[name] == d] for d in range(max(depth.values()) + 1)]
     place: dict[str, float] = {}
     for layer in layers:
-        middle = {n: sum(place[s] for s in sources[n]) / len(sources[n]) if sources[n] else 0.5 for n in layer}
+        middle = {n: sum(place.get(s, 0.5) for s in sources[n]) / len(sources[n]) if sources[n] else 0.5 for n in layer}
         layer.sort(key=lambda n: middle[n])
         place |= {name: (i + 0.5) / len(layer) for i, name in enumerate(layer)}
     return layers
 
 
 def _rows(layers: list[list[str]], gaps: list[float], inner: Mapping[str, Picture], widest: float) -> list[list[int]]:
-    """Share the layers among rows that are no wider than `widest`."""
+    """Share the layers among as few rows as `widest` asks for, all about as wide."""
+    whole = sum(max(inner[name].w for name in layer) + gap for layer, gap in zip(layers, gaps, strict=True))
+    widest = min(widest, 1.15 * whole / math.ceil(whole / widest)) if whole > widest else widest
     rows: list[list[int]] = [[]]
     x = 0.0
     for i, layer in enumerate(layers):

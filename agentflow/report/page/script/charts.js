@@ -1,7 +1,12 @@
 // The charts that move with the what-ifs: distribution, stack by step, waterfall of a run.
 "use strict";
 
-const NAMES = 150; // px for the names of steps
+/** Room for names (px): as long as the longest, within reason. */
+function roomFor(names, width) {
+  const longest = names.reduce((most, name) => Math.max(most, name.length), 0);
+  return Math.min(7 * longest + 18, 250, width * 0.36);
+}
+
 const MOST_BARS = 24;
 const MOST_VISITS = 60;
 
@@ -16,7 +21,7 @@ function frame(box, height, label) {
 function drawDistribution(box, now, start) {
   const p50 = quantile(now, 0.5), p95 = quantile(now, 0.95);
   const tall = box.clientWidth < 480 ? 22 : 0;
-  const { picture, width } = frame(box, 270 + tall, `Share of runs answered within a time: half within ${seconds(p50)} s, 95 % within ${seconds(p95)} s`);
+  const { picture, width } = frame(box, 260 + tall, `Share of runs answered within a time: half within ${seconds(p50)} s, 95 % within ${seconds(p95)} s`);
   const left = 54, right = width - 14, top = 26 + tall, bottom = 222 + tall;
   const low = Math.min(now[0], start[0]), high = Math.max(quantile(now, 0.995), quantile(start, 0.995), low * 1.01 + 1e-9);
   const log = low > 0 && high / Math.max(quantile(start, 0.05), 1e-9) > 30;
@@ -71,8 +76,8 @@ function stackRows(page, totals) {
 function drawStack(box, page, rows, startRows) {
   const before = new Map(startRows.map((row) => [row.name, row.total]));
   const whole = rows.reduce((sum, row) => sum + row.total, 0), startWhole = startRows.reduce((sum, row) => sum + row.total, 0);
-  const high = 26, { picture, width } = frame(box, rows.length * high + 64, `Mean critical path by step, ${seconds(whole)} s in all`);
-  const left = Math.min(NAMES, width * 0.34) + 8, right = width - 74, bottom = rows.length * high + 8;
+  const high = 26, { picture, width } = frame(box, rows.length * high + 48, `Mean critical path by step, ${seconds(whole)} s in all`);
+  const left = roomFor(rows.map((row) => row.name), width), right = width - 74, bottom = rows.length * high + 8;
   const most = Math.max(whole, startWhole, 1e-9), scale = (x) => left + (right - left) * x / most;
   secondsAxis(picture, scale, ticks(0, most, Math.max(3, Math.floor(width / 130))), left, right, 0, bottom, "time since the request (s)" + (width > 560 ? ", mean parts laid end to end" : ""));
   let at = 0;
@@ -125,8 +130,8 @@ function drawWaterfall(box, page, trace) {
     const kept = new Set(visits.slice().sort((a, b) => (b.end - b.start) - (a.end - a.start)).slice(0, MOST_VISITS));
     visits = visits.filter((visit) => kept.has(visit));
   }
-  const high = 22, { picture, width } = frame(box, visits.length * high + 68, `Timeline of run ${trace.run}: ${all} calls and tools, answered after ${seconds(trace.e2e)} s`);
-  const left = Math.min(NAMES, width * 0.34) + 8, right = width - 64, top = 16, bottom = top + visits.length * high + 6;
+  const high = 22, { picture, width } = frame(box, visits.length * high + 60, `Timeline of run ${trace.run}: ${all} calls and tools, answered after ${seconds(trace.e2e)} s`);
+  const left = roomFor(visits.map((visit) => visitName(page, visit)), width), right = width - 64, top = 16, bottom = top + visits.length * high + 6;
   const most = Math.max(trace.e2e, ...visits.map((visit) => visit.end), 1e-9), scale = (x) => left + (right - left) * x / most;
   secondsAxis(picture, scale, ticks(0, most, Math.max(3, Math.floor(width / 130))), left, right, top, bottom, "time since the request (s)");
   const order = page.components.map((name, c) => [name, c]);
