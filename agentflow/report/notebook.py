@@ -135,7 +135,8 @@ def _graph(picture: Picture) -> str:
     w, h = picture.w + 56, picture.h + 8
     return (
         f'<svg width="{w:.0f}" height="{h:.0f}" viewBox="-28 -4 {w:.0f} {h:.0f}" role="img" '
-        f'aria-label="graph of the workflow" font-family="sans-serif" font-size="12" fill="currentColor">{"".join(parts)}</svg>'
+        f'aria-label="graph of the workflow" font-family="sans-serif" font-size="12" '
+        f'fill="currentColor">{"".join(parts)}</svg>'
     )
 
 
