@@ -6,8 +6,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from agentflow.engine import run_plan
-from agentflow.plan import compile_plan
+from agentflow.engine import run_plan, trace_runs
+from agentflow.plan import Plan, compile_plan
 from agentflow.result import Result
 from tests.reference import ReferenceRun, simulate_run
 from tests.strategies import Case
@@ -20,14 +20,38 @@ TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tok
 
 def differences(case: Case, seed: int, runs: int) -> list[str]:
     """Return what differs between the engine's runs and the reference's, in words."""
-    result = run_plan(compile_plan(case.workflow, case.assignment), runs, seed)
+    plan = compile_plan(case.workflow, case.assignment)
+    result = run_plan(plan, runs, seed)
     expected = [simulate_run(case.workflow, case.assignment, seed, run) for run in range(runs)]
+    tied = any(_tied(want) for want in expected)
     found: list[str] = []
     for run, want in enumerate(expected):
         found += [f"run {run}: {text}" for text in _columns(result, run, want)]
+    found += _executions(plan, result, expected)
     found += _steps(result, expected)
-    found += _critical(result, expected)
+    if not tied:
+        found += _critical(result, expected)
     return found
+
+
+def _tied(want: ReferenceRun) -> bool:
+    """Whether several failures at the run's last moment compete for naming it; docs/semantics.md leaves that open."""
+    last = [path for path, _, _, end, status in want.visits if status == "failed" and end == want.e2e_s]
+    return len({path.partition(".")[0] for path in last}) > 1
+
+
+def _executions(plan: Plan, result: Result, expected: list[ReferenceRun]) -> Iterator[str]:
+    """Visits that took time, step by step; whether one that takes none happened at the moment of a cut is left open."""
+    traces = trace_runs(plan, range(len(expected)), result.seed)
+    for trace, want in zip(traces, expected, strict=True):
+        got = Counter(visit["step"] for visit in trace.visits if visit["end_s"] > visit["start_s"])
+        wanted = Counter(path for path, _, start, end, _ in want.visits if end > start)
+        if got != wanted:
+            yield f"run {trace.run}: visits {dict(got - wanted)} too many, {dict(wanted - got)} too few"
+    counted = Counter(visit["step"] for trace in traces for visit in trace.visits if visit["status"] != "skipped")
+    totals = dict(zip(result.steps, result.step_executions.tolist(), strict=True))
+    if counted != Counter(totals):
+        yield f"executions {totals}, not {dict(counted)}"
 
 
 def _close(got: float, want: float) -> bool:
@@ -36,7 +60,7 @@ def _close(got: float, want: float) -> bool:
 
 def _columns(result: Result, run: int, want: ReferenceRun) -> Iterator[str]:
     outcome = result.outcome_names[int(result.outcome[run])]
-    if outcome != want.outcome:
+    if outcome != want.outcome and not _tied(want):
         yield f"outcome {outcome}, not {want.outcome}"
     for name in ("e2e_s", "ttft_s"):
         got = float(getattr(result, name)[run])
@@ -54,15 +78,8 @@ def _columns(result: Result, run: int, want: ReferenceRun) -> Iterator[str]:
 def _steps(result: Result, expected: list[ReferenceRun]) -> Iterator[str]:
     """Each step's totals over the runs."""
     slack = sum(want.near_floor for want in expected)
-    executions: Counter[str] = Counter()
-    fleeting: Counter[str] = Counter()  # took no time: which ones count at the moment of a cut is left open
-    for want in expected:
-        executions.update(path for path, *_, status in want.visits if status not in ("skipped", "never"))
-        fleeting.update(path for path, _, start, end, _ in want.visits if start == end)
     for number, path in enumerate(result.steps):
         totals = [want.steps[path] for want in expected if path in want.steps]
-        if not fleeting and int(result.step_executions[number]) != executions[path]:
-            yield f"step {path}: {result.step_executions[number]} executions, not {executions[path]}"
         for column, name in enumerate(("input", "cached", "output", "reasoning")):
             want_tokens = sum(getattr(usage, name) for usage in totals)
             if abs(int(result.step_tokens[number, column]) - want_tokens) > slack:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from agentflow.schema import Backend, LoopStep, Workflow, WorkflowStep
 from tests import make
 from tests import strategies_calls as calls
-from tests.strategies_calls import Draw, Features
+from tests.strategies_calls import OFF_GRID, Draw, Features
 
 FEATURES = (
     "families",
@@ -111,7 +111,7 @@ def _budget(draw: Draw) -> dict[str, Any]:
     bounds: dict[str, st.SearchStrategy[Any]] = {
         "tokens": st.integers(1, 400),
         "usd": st.sampled_from([0.0007, 0.013, 0.31]),
-        "deadline": st.integers(1, 80).map(lambda n: n / 8),
+        "deadline": st.integers(1, 80).map(lambda n: n / 8 + OFF_GRID),
     }
     chosen = draw(st.sets(st.sampled_from(sorted(bounds)), min_size=1))
     return {name: draw(bounds[name]) for name in sorted(chosen)}

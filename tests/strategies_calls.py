@@ -23,6 +23,10 @@ class Draw(Protocol):
     def __call__(self, strategy: st.SearchStrategy[T]) -> T: ...
 
 
+OFF_GRID = 1 / 37
+"""Keeps what cuts or starts a call off the grid of constant latencies, where the last bit of a sum would decide."""
+
+
 def eighths(low: int, high: int) -> st.SearchStrategy[float]:
     return st.integers(low, high).map(lambda n: n / 8)
 
@@ -148,7 +152,7 @@ def _call(draw: Draw, features: Features) -> make.Step:
     if "timeout" in features and draw(st.booleans()):
         step["timeout"] = draw(timeout())
     if "hedge" in features and draw(st.booleans()):
-        step["hedge"] = {"after": draw(eighths(1, 24)), "max_hedges": draw(st.integers(1, 3))}
+        step["hedge"] = {"after": draw(eighths(1, 24)) + OFF_GRID, "max_hedges": draw(st.integers(1, 3))}
     if "routes" in features and draw(st.booleans()):
         step["routes"] = draw(_routes())
     return step

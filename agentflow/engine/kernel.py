@@ -154,8 +154,9 @@ def lower_ndtri(normal, m):  # type: ignore[no-untyped-def]
     i = i if i > 0 else np.int64(0)
     t = np.int64(((bits & NORMAL_MASK) << 5) | NORMAL_ONE).view(np.float64) - 1.5
     t2 = t * t
-    high = normal[i, 4] + t * normal[i, 5] + t2 * normal[i, 6]
-    return (normal[i, 0] + t * normal[i, 1]) + t2 * ((normal[i, 2] + t * normal[i, 3]) + t2 * high)
+    i <<= 3
+    high = normal[i + 4] + t * normal[i + 5] + t2 * normal[i + 6]
+    return (normal[i] + t * normal[i + 1]) + t2 * ((normal[i + 2] + t * normal[i + 3]) + t2 * high)
 
 
 @inlined
@@ -443,7 +444,7 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
             t_first = t_prefill + reasoning * gap
             end = lasting(t_first + max(0.0, out - 1.0) * gap, kind, hang, at, t_net if at == L.AT_START else t_prefill)
             stopped = kind >= 0 and (kind == L.TIMEOUT or at != L.AT_END)
-            counted = kind < 0 or kind == L.TIMEOUT or at != L.AT_START
+            counted = end >= t_net if kind == L.TIMEOUT else kind < 0 or at != L.AT_START
             if kind == L.TIMEOUT:
                 t_queue = t_prefill = t_first = inf
             if t_first > bound_idle:
@@ -564,7 +565,8 @@ def evaluate(P, W, node, spec, begin, cut, node_key, run_key, stamp, tokens):  #
     win_cut = cut
     while True:
         tc = begin + copy * after if copies > 0 else begin
-        t, err, first, out, place = evaluate_copy(P, W, node, spec, copy, tc, win_cut, node_key, run_key, stamp, tokens)
+        bound = cut if counting and copy == winner else win_cut
+        t, err, first, out, place = evaluate_copy(P, W, node, spec, copy, tc, bound, node_key, run_key, stamp, tokens)
         if not counting:
             started = copy + 1
             if err == -1 and t < win:
@@ -595,29 +597,42 @@ def evaluate(P, W, node, spec, begin, cut, node_key, run_key, stamp, tokens):  #
     return t, err, first, out, place
 
 
+@fused
+def bounded_exp(x):  # type: ignore[no-untyped-def]
+    """`exp` for |x| <= 700."""
+    shifted = x * EXP_INVERSE + EXP_ROUND
+    k = np.float64(shifted).view(np.int64)
+    n = shifted - EXP_ROUND
+    r = (x - n * EXP_HIGH) - n * EXP_LOW
+    i = k & 127
+    scale = np.int64(EXP_BITS[i] + ((k >> 7) << 52)).view(np.float64)
+    r2 = r * r
+    high = (0.5 + r * (1.0 / 6.0)) + r2 * (1.0 / 24.0 + r * (1.0 / 120.0))
+    return scale + scale * ((EXP_TAIL[i] + r) + r2 * high)
+
+
 @inlined
 def place_draw(P, place, column, k):  # type: ignore[no-untyped-def]
     """Draw from the distribution in these columns of a plain place."""
     f = P.place_f
-    return lognormal(
-        P.normal,
-        f[place, column + L.D_P0],
-        f[place, column + L.D_P1],
-        f[place, column + L.D_SHIFT],
-        f[place, column + L.D_SCALE],
-        k,
-    )
+    z = normal_draw(P.normal, k)
+    e = bounded_exp(f[place, column + L.D_P0] + f[place, column + L.D_P1] * z)
+    x = f[place, column + L.D_SCALE] * e + f[place, column + L.D_SHIFT]
+    return x if x > 0.0 else 0.0
 
 
 @inlined
-def plain_call(P, W, node, spec, begin, cut, node_key, tokens):  # type: ignore[no-untyped-def]
+def plain_call(P, W, node, spec, begin, cut, node_key):  # type: ignore[no-untyped-def]
     """The visit of a plain call that goes well at once, same result as `evaluate`; the error is -3 if it does not."""
     place = P.spec_i[spec, L.S_PLACE_LO]
     ak = node_key + U64 * GOLDEN
+    own = place_draw(P, place, L.P_INPUT, draw_key(node_key, L.QV_INPUT))
     ttft = place_draw(P, place, L.P_TTFT, draw_key(ak, L.Q_TTFT))
     rate = place_draw(P, place, L.P_RATE, draw_key(ak, L.Q_RATE))
     out = whole(place_draw(P, place, L.P_TOKENS, draw_key(ak, L.Q_OUTPUT)))
     u = uniform(draw_key(ak, L.Q_ERROR))
+    tokens = with_references(P, W, node, begin, P.spec_f[spec, L.S_MEDIA] + own)
+    W.sf[node, L.F_INPUT] = tokens
     f = P.place_f
     most = f[place, L.P_MAX_TOKENS]
     room = f[place, L.P_CONTEXT] - tokens
@@ -686,6 +701,9 @@ def edge(P, W, e):  # type: ignore[no-untyped-def]
 def join_all(P, W, lo, hi):  # type: ignore[no-untyped-def]
     """Join of all edges: (moment, deciding edge, whether any is active, revocation)."""
     r, crit, active = 0.0, np.int64(-1), lo == hi
+    if hi - lo == 1 and P.pred_i[lo, 1] == L.EDGE_NEED:
+        p = P.pred_i[lo, 0]
+        return W.sf[p, L.F_END], np.int64(lo), W.si[p, L.V_STATUS] == L.DONE, inf
     for e in range(lo, hi):
         t, ok, _ = edge(P, W, e)
         active = active or ok
@@ -737,7 +755,7 @@ def join_slow(P, W, lo, hi, k):  # type: ignore[no-untyped-def]
         worst, fail = -1.0, np.int64(-1)
         for e in range(lo, hi):
             p = P.pred_i[e, 0]
-            stays = W.si[p, L.V_STATUS] == L.ABSORBED and W.sf[p, L.F_CUT] > r
+            stays = W.si[p, L.V_STATUS] == L.ABSORBED and W.sf[p, L.F_END] <= r and W.sf[p, L.F_CUT] > r
             if stays and W.sf[p, L.F_END] > worst:
                 worst, fail = W.sf[p, L.F_END], np.int64(e)
         if fail >= 0:
@@ -874,6 +892,25 @@ def export(P, W, node, first, last, ok):  # type: ignore[no-untyped-def]
         at += rows * width
 
 
+@compiled
+def export_again(P, W, position):  # type: ignore[no-untyped-def]
+    """Add up anew what cancelled composites hand on, from a position of the list of visits on."""
+    for i in range(position, W.counter[L.K_VISITED]):
+        node = W.visited[i]
+        if P.node_i[node, L.N_KIND] != L.END or W.si[node, L.V_STATUS] != L.CANCELLED:
+            continue
+        kind, last = P.node_i[node, L.N_KIND2], W.si[node, L.V_ROUTE]
+        first, stop = np.int64(0), np.int64(1)
+        if kind == L.MAP:
+            stop = last
+        elif kind == L.LOOP:
+            first = last if last >= 0 else np.int64(P.node_i[node, L.N_INDEX] - 1)
+            stop = first + 1
+        out = W.sf[node, L.F_OUT]
+        export(P, W, node, first, stop, True)
+        W.sf[node, L.F_OUT] = out
+
+
 @inlined
 def input_tokens(P, W, node, spec, start, node_key):  # type: ignore[no-untyped-def]
     """Input of this visit: its own, media, earlier steps' outputs and the loop's history (tokens)."""
@@ -881,6 +918,12 @@ def input_tokens(P, W, node, spec, start, node_key):  # type: ignore[no-untyped-
     d = P.spec_i[spec, L.S_INPUT]
     if d >= 0:
         x += draw(P, d, node_key, L.QV_INPUT)
+    return with_references(P, W, node, start, x)
+
+
+@inlined
+def with_references(P, W, node, start, x):  # type: ignore[no-untyped-def]
+    """Add earlier steps' outputs and the loop's history to a visit's own input, and round (tokens)."""
     for i in range(P.node_i[node, L.N_REF_LO], P.node_i[node, L.N_REF_HI]):
         when = P.ref_i[i, 1]
         if (
@@ -1094,6 +1137,8 @@ def do_end(P, W, node, stamp):  # type: ignore[no-untyped-def]
         cut_since(P, W, W.si[begin, L.V_AT] + 1, r)
     if W.counter[L.K_REDO] > 0:
         return r, False
+    if err >= 0 or kind == L.MAP:
+        export_again(P, W, W.si[begin, L.V_AT] + 1)
     cut = W.sf[begin, L.F_CUT]
     enter(W, node, W.sf[begin, L.F_START], crit, cut, stamp)
     if cut <= r:
@@ -1106,6 +1151,38 @@ def do_end(P, W, node, stamp):  # type: ignore[no-untyped-def]
 # --- the end of a run -----------------------------------------------------------------------------------
 
 
+@compiled
+def leads_to(P, W, guard, node, stamp):  # type: ignore[no-untyped-def]
+    """Whether a visit was started through a chain of active edges from a guardrail."""
+    W.counter[L.K_MARK] += 1
+    mark = W.counter[L.K_MARK]
+    W.redo[0] = node
+    W.mark[node] = mark
+    n = 1
+    while n > 0:
+        n -= 1
+        v = W.redo[n]
+        kind = P.node_i[v, L.N_KIND]
+        opening = P.node_i[v, L.N_PREV] if kind == L.IBEGIN else P.node_i[v, L.N_MATE] if kind == L.END else -1
+        if opening >= 0 and W.mark[opening] != mark:
+            W.mark[opening] = mark
+            W.redo[n] = opening
+            n += 1
+        if kind == L.END:
+            continue  # what ended a composite did not start it
+        for e in range(P.node_i[v, L.N_PRED_LO], P.node_i[v, L.N_PRED_HI]):
+            p = P.pred_i[e, 0]
+            t, ok, _ = edge(P, W, e)
+            if not ok or t > W.sf[v, L.F_START] or W.si[p, L.V_STAMP] != stamp or W.mark[p] == mark:
+                continue
+            if p == guard:
+                return True
+            W.mark[p] = mark
+            W.redo[n] = p
+            n += 1
+    return False
+
+
 @inlined
 def held_back(P, W, node, t, stamp, strict):  # type: ignore[no-untyped-def]
     """Moment t of a visit, held back by the guardrails beside its path: (moment, guardrail or -1)."""
@@ -1115,9 +1192,13 @@ def held_back(P, W, node, t, stamp, strict):  # type: ignore[no-untyped-def]
         if W.si[g, L.V_STAMP] != stamp:
             continue
         status = W.si[g, L.V_STATUS]
-        if strict and (status == L.CANCELLED or status == L.FAILED):
+        withheld = strict and (status == L.CANCELLED or status == L.FAILED)
+        late = status == L.DONE and W.sf[g, L.F_END] > t
+        if not (withheld or late) or not leads_to(P, W, np.int64(g), np.int64(node), stamp):
+            continue
+        if withheld:
             return inf, np.int64(g)
-        if status == L.DONE and W.sf[g, L.F_END] > t:
+        if late:
             t, by = W.sf[g, L.F_END], np.int64(g)
     return t, by
 
@@ -1143,12 +1224,12 @@ def answer_node(P, W, stamp):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def spent_by(P, W, t, column):  # type: ignore[no-untyped-def]
-    """Tokens (column 0) or dollars that visits ended by t have used."""
+def spent_by(P, W, t, column, own):  # type: ignore[no-untyped-def]
+    """Tokens (column 0) or dollars that visits ended by t have used, other than the one that asks."""
     x = 0.0
     for i in range(W.counter[L.K_VISITED]):
         node = W.visited[i]
-        if P.node_i[node, L.N_KIND] == L.CALL and W.sf[node, L.F_END] <= t:
+        if P.node_i[node, L.N_KIND] == L.CALL and W.sf[node, L.F_END] <= t and node != own:
             x += tokens_of(W, node) if column == 0 else W.sf[node, L.F_USE + L.U_COST]
     return x
 
@@ -1161,7 +1242,8 @@ def over_budget(P, W, until):  # type: ignore[no-untyped-def]
         node = W.visited[i]
         t = W.sf[node, L.F_START]
         kind = P.node_i[node, L.N_KIND]
-        if t >= best or W.si[node, L.V_FORCED] == W.counter[L.K_RUN]:
+        at_once = W.si[node, L.V_STATUS] == L.FAILED and W.sf[node, L.F_END] == t  # its own failure is what cuts
+        if (t >= best and not (at_once and t == best and at < 0)) or W.si[node, L.V_FORCED] == W.counter[L.K_RUN]:
             continue
         billed = kind == L.CALL and P.node_i[node, L.N_FLAGS] & L.BILLED and W.si[node, L.V_STATUS] != L.SKIPPED
         goes_on = kind == L.CHECK and W.si[node, L.V_ROUTE] == 1
@@ -1169,7 +1251,7 @@ def over_budget(P, W, until):  # type: ignore[no-untyped-def]
             bound = P.totals[1 + column]
             if bound == inf or not (billed or goes_on):
                 continue
-            left = bound - spent_by(P, W, t, column)
+            left = bound - spent_by(P, W, t, column, node)
             if goes_on:
                 first = W.si[P.node_i[node, L.N_PREV], L.V_AT] + 1
                 over = iteration_spend(W, first, W.si[node, L.V_AT], column) > left
@@ -1196,21 +1278,21 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
             continue
         step = P.node_i[node, L.N_STEP]
         latency = W.sf[node, L.F_END] - W.sf[node, L.F_START]
-        O.step_f[step, L.ST_EXECUTIONS] += 1.0
         O.step_f[step, L.ST_LATENCY] += latency
         place = (np.float64(latency).view(np.int64) >> 45) - HIST_OFFSET
         O.histogram[step, min(max(place, 0), bins - 1)] += 1
         if kind == L.END:
+            O.step_f[step, L.ST_EXECUTIONS] += 1.0
             continue
         if W.si[node, L.V_PLAIN]:
+            W.plain[step] += 1
             O.step_f[step, L.ST_USE + L.U_INPUT] += W.sf[node, L.F_USE + L.U_INPUT]
             O.step_f[step, L.ST_USE + L.U_OUTPUT] += W.sf[node, L.F_USE + L.U_OUTPUT]
             O.step_f[step, L.ST_USE + L.U_COST] += W.sf[node, L.F_USE + L.U_COST]
-            O.step_f[step, L.ST_USE + L.U_CALLS] += W.sf[node, L.F_USE + L.U_CALLS]
-            O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += W.sf[node, L.F_USE + L.U_ATTEMPTS]
             O.step_f[step, L.ST_USE + L.NUSE + L.C_PREFILL] += W.sf[node, L.F_COMP + L.C_PREFILL]
             O.step_f[step, L.ST_USE + L.NUSE + L.C_DECODE] += W.sf[node, L.F_COMP + L.C_DECODE]
         else:
+            O.step_f[step, L.ST_EXECUTIONS] += 1.0
             for c in range(L.NUSE + NCOMP):
                 O.step_f[step, L.ST_USE + c] += W.sf[node, L.F_USE + c]
             t_cached += W.sf[node, L.F_USE + L.U_CACHED]
@@ -1439,6 +1521,7 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                             if W.counter[L.K_REDO] > 0:
                                 redo_cut = begin
                                 continue
+                            export_again(P, W, 0)
                     crit = crit_code(P, e)
                     enter(W, node, begin, crit, cut, stamp)
                     if verdict != 1:
@@ -1461,20 +1544,23 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                     tokens = 0.0
                 spec = np.int64(P.node_i[node, L.N_SPEC])
                 node_key = mix(run_key ^ P.node_hash[node])
-                if not redoing:
-                    if W.si[node, L.V_FORCED] == run_stamp:
-                        no_call(W, node)
-                        finish(P, W, node, np.int64(L.BUDGET_EXCEEDED), begin)
-                        continue
+                if not redoing and W.si[node, L.V_FORCED] == run_stamp:
+                    no_call(W, node)
+                    finish(P, W, node, np.int64(L.BUDGET_EXCEEDED), begin)
+                    continue
+                t, err, first, out, place = 0.0, np.int64(-3), 0.0, 0.0, np.int64(0)
+                if P.spec_i[spec, L.S_PLAIN] and not redoing:
+                    t, err, first, out, place = plain_call(P, W, node, spec, begin, cut, node_key)
+                    tokens = W.sf[node, L.F_INPUT]
+                elif not redoing:
                     tokens = input_tokens(P, W, node, spec, begin, node_key)
                     W.sf[node, L.F_INPUT] = tokens
-                t, err, first, out, place = 0.0, np.int64(-3), 0.0, 0.0, np.int64(0)
-                if P.spec_i[spec, L.S_PLAIN]:
-                    t, err, first, out, place = plain_call(P, W, node, spec, begin, cut, node_key, tokens)
                 if err == -3:
                     t, err, first, out, place = evaluate(
                         P, W, node, spec, begin, cut, node_key, run_key, run_stamp, tokens
                     )
+                if err >= 0 and t >= cut and not redoing:
+                    err = np.int64(-2)  # a rejection comes before a failure of the same moment
                 W.sf[node, L.F_FIRST] = first
                 W.sf[node, L.F_OUT] = 0.0
                 finish(P, W, node, err, t)
@@ -1488,6 +1574,12 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
         if end_node < 0:
             end_node = last_visit(P, W)
         add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp)
+    for step in range(W.plain.shape[0]):
+        count = np.float64(W.plain[step])
+        W.plain[step] = 0
+        O.step_f[step, L.ST_EXECUTIONS] += count
+        O.step_f[step, L.ST_USE + L.U_CALLS] += count
+        O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += count
 
 
 @njit(cache=True, nogil=True, **OPTIONS)

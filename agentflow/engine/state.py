@@ -30,6 +30,8 @@ class Work(NamedTuple):
     backend_stamp: I64
     backend_factor: F64
     step_stamp: I64
+    plain: I64
+    mark: I64
     counter: I64
 
 
@@ -67,7 +69,9 @@ def new_work(plan: Plan) -> Work:
         backend_stamp=np.zeros(backends + 1, np.int64),
         backend_factor=np.ones(backends + 1),
         step_stamp=np.zeros(steps, np.int64),
-        counter=np.zeros(4, np.int64),
+        plain=np.zeros(steps, np.int64),
+        mark=np.zeros(n + 1, np.int64),
+        counter=np.zeros(L.K_MARK + 1, np.int64),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agentflow.engine.montecarlo import _Lanes, _run_block, set_hedges
+from agentflow.engine.montecarlo import _Lanes, _run_block, compile_kernel, set_hedges
 from agentflow.engine.state import Work
 from agentflow.plan import Plan
 from agentflow.plan import layout as L
@@ -116,6 +116,7 @@ def trace_runs(plan: Plan, runs: Sequence[int], seed: int = 0) -> list[Trace]:
         Numbers of runs, each at least 0; run n is the same as in `run_plan` with this seed.
     seed : int
     """
+    compile_kernel(plan)
     plan = set_hedges(plan, seed)
     lanes, around = _Lanes(plan), _surroundings(plan)
     names = {hash64("backend:" + name): name for name in plan.assignment.values()}

@@ -267,7 +267,7 @@ class _Compiler:
             dist_i=array(e.dist_i, 3, np.int32),
             dist_f=array(e.dist_f, L.DIST_FLOATS, np.float64),
             table=np.array([*e.table, 0.0]),
-            normal=polynomials(),
+            normal=polynomials().ravel(),
             totals=np.array([*bounds, float(answer)]),
         )
 

@@ -240,6 +240,13 @@ class Encoder:
         context = f[L.B_CONTEXT]
         most = max(1.0, float(getattr(step, "max_tokens", None) or 0.0))
         law = [f[L.B_TTFT_INPUT], f[L.B_PREFILL], f[L.B_PRICE_IN], f[L.B_PRICE_OUT], f[L.B_PRICE_CALL]]
+        tokens = step.input_tokens.own
+        own = self.dist(tokens, True)
+        if self.dist_i[own][L.D_FAMILY] > L.LOGNORMAL:
+            return None
+        rows.append(own)
+        if any(abs(self.dist_f[d][L.D_P0]) + 9.0 * abs(self.dist_f[d][L.D_P1]) > 700.0 for d in rows):
+            return None
         return [context, context - most, *law, *(x for d in rows for x in self.dist_f[d])]
 
 

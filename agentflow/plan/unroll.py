@@ -329,7 +329,10 @@ class Unroller:
         todo, seen = [user], {user}
         while todo:
             row = self.nodes[todo.pop()]
-            for source, _, _ in self.preds[row[L.N_PRED_LO] : row[L.N_PRED_HI]]:
+            sources = [source for source, _, _ in self.preds[row[L.N_PRED_LO] : row[L.N_PRED_HI]]]
+            if row[L.N_KIND] == L.IBEGIN:
+                sources.append(row[L.N_PREV])  # an instance starts when its map has
+            for source in sources:
                 if source == spot.node:
                     return True
                 if source > frame.entry and source not in seen:

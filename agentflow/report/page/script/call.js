@@ -178,7 +178,7 @@ function makeCalls(tables, draws, knobs, state) {
         let tFirst = tPrefill + reasoning * gap;
         end = lasting(tFirst + Math.max(0, out - 1) * gap, kind, hang, at, at === AT_START ? tNet : tPrefill);
         let stopped = kind >= 0 && (kind === TIMEOUT || at !== AT_END);
-        let counted = kind < 0 || kind === TIMEOUT || at !== AT_START;
+        let counted = kind === TIMEOUT ? end >= tNet : kind < 0 || at !== AT_START;
         if (kind === TIMEOUT) tQueue = tPrefill = tFirst = Infinity;
         let idle = Infinity;
         if (tFirst > boundIdle) idle = boundIdle;
@@ -289,7 +289,7 @@ function makeCalls(tables, draws, knobs, state) {
     let copyStart = begin;
     for (;;) {
       copyStart = copies > 0 ? begin + copy * after : begin;
-      evaluateCopy(run, node, base, spec, copy, copyStart, winCut, tokens);
+      evaluateCopy(run, node, base, spec, copy, copyStart, counting && copy === winner ? cut : winCut, tokens);
       const t = result[DONE_AT], err = result[ERROR];
       if (!counting) {
         started = copy + 1;

@@ -97,7 +97,7 @@ function makeRuns(tables, draws, knobs, state) {
       let worst = -1, fail = -1;
       for (let e = lo; e < hi; e++) {
         const p = pred_i[e * ew];
-        const stays = si[p * V + V_STATUS] === ABSORBED && sf[p * S + F_CUT] > join.at;
+        const stays = si[p * V + V_STATUS] === ABSORBED && sf[p * S + F_END] <= join.at && sf[p * S + F_CUT] > join.at;
         if (stays && sf[p * S + F_END] > worst) {
           worst = sf[p * S + F_END]; fail = e;
         }
@@ -210,6 +210,25 @@ function makeRuns(tables, draws, knobs, state) {
       if (target < n) sf[target * S + F_OUT] = x;
       else exported[target - n] = x;
       at += rows * width;
+    }
+  }
+
+  /** Add up anew what cancelled composites hand on, from a position of the list of visits on. */
+  function exportAgain(position) {
+    for (let i = position; i < counter[K_VISITED]; i++) {
+      const node = visited[i];
+      if (node_i[node * nw + N_KIND] !== END || si[node * V + V_STATUS] !== CANCELLED) continue;
+      const kind = node_i[node * nw + N_KIND2], last = si[node * V + V_ROUTE];
+      let first = 0, stop = 1;
+      if (kind === MAP) {
+        stop = last;
+      } else if (kind === LOOP) {
+        first = last >= 0 ? last : node_i[node * nw + N_INDEX] - 1;
+        stop = first + 1;
+      }
+      const out = sf[node * S + F_OUT];
+      exportTokens(node, first, stop, true);
+      sf[node * S + F_OUT] = out;
     }
   }
 
@@ -392,6 +411,7 @@ function makeRuns(tables, draws, knobs, state) {
     }
     closed.at = r; closed.done = false;
     if (counter[K_REDO] > 0) return;
+    if (err >= 0 || kind === MAP) exportAgain(si[begin * V + V_AT] + 1);
     const cut = sf[begin * S + F_CUT];
     enter(node, sf[begin * S + F_START], crit, cut);
     if (cut <= r) {
@@ -403,6 +423,34 @@ function makeRuns(tables, draws, knobs, state) {
   }
 
   // --- the end of a run ---
+  const marks = new Int32Array(n + 1), todo = new Int32Array(n + 1);
+  let mark = 0;
+
+  /** Whether a visit was started through a chain of active edges from a guardrail. */
+  function leadsTo(guard, node) {
+    mark += 1;
+    todo[0] = node;
+    marks[node] = mark;
+    for (let left = 1; left > 0;) {
+      const v = todo[--left], row = v * nw, kind = node_i[row + N_KIND];
+      const opening = kind === IBEGIN ? node_i[row + N_PREV] : kind === END ? node_i[row + N_MATE] : -1;
+      if (opening >= 0 && marks[opening] !== mark) {
+        marks[opening] = mark;
+        todo[left++] = opening;
+      }
+      if (kind === END) continue; // what ended a composite did not start it
+      for (let e = node_i[row + N_PRED_LO]; e < node_i[row + N_PRED_HI]; e++) {
+        const p = pred_i[e * ew];
+        readEdge(e);
+        if (edge[1] === 0 || edge[0] > sf[v * S + F_START] || si[p * V + V_STAMP] !== stamp || marks[p] === mark) continue;
+        if (p === guard) return true;
+        marks[p] = mark;
+        todo[left++] = p;
+      }
+    }
+    return false;
+  }
+
   const held = { at: 0, by: -1 };
 
   function heldBack(node, t, strict) {
@@ -411,13 +459,15 @@ function makeRuns(tables, draws, knobs, state) {
       const g = guards[i];
       if (si[g * V + V_STAMP] !== stamp) continue;
       const status = si[g * V + V_STATUS];
-      if (strict && (status === CANCELLED || status === FAILED)) {
-        held.at = Infinity; held.by = g;
+      const withheld = strict && (status === CANCELLED || status === FAILED);
+      const late = status === DONE && sf[g * S + F_END] > t;
+      if (!(withheld || late) || !leadsTo(g, node)) continue;
+      held.by = g;
+      if (withheld) {
+        held.at = Infinity;
         return;
       }
-      if (status === DONE && sf[g * S + F_END] > t) {
-        t = sf[g * S + F_END]; held.by = g;
-      }
+      t = sf[g * S + F_END];
     }
     held.at = t;
   }
@@ -438,11 +488,12 @@ function makeRuns(tables, draws, knobs, state) {
     return at;
   }
 
-  function spentBy(t, column) {
+  /** What visits ended by t have used, other than the one that asks. */
+  function spentBy(t, column, own) {
     let x = 0;
     for (let i = 0; i < counter[K_VISITED]; i++) {
       const node = visited[i];
-      if (node_i[node * nw + N_KIND] === CALL && sf[node * S + F_END] <= t) x += spend(node, column);
+      if (node_i[node * nw + N_KIND] === CALL && sf[node * S + F_END] <= t && node !== own) x += spend(node, column);
     }
     return x;
   }
@@ -452,13 +503,14 @@ function makeRuns(tables, draws, knobs, state) {
     let best = until, at = -1;
     for (let i = 0; i < counter[K_VISITED]; i++) {
       const node = visited[i], t = sf[node * S + F_START], kind = node_i[node * nw + N_KIND];
-      if (t >= best || si[node * V + V_FORCED] === runStamp) continue;
+      const atOnce = si[node * V + V_STATUS] === FAILED && sf[node * S + F_END] === t; // its own failure is what cuts
+      if ((t >= best && !(atOnce && t === best && at < 0)) || si[node * V + V_FORCED] === runStamp) continue;
       const billed = kind === CALL && node_i[node * nw + N_FLAGS] & BILLED && si[node * V + V_STATUS] !== SKIPPED;
       const goesOn = kind === CHECK && si[node * V + V_ROUTE] === 1;
       for (let column = 0; column < 2; column++) {
         const bound = column === 0 ? tokenBound : usdBound;
         if (bound === Infinity || !(billed || goesOn)) continue;
-        const left = bound - spentBy(t, column);
+        const left = bound - spentBy(t, column, node);
         let over = left <= 0;
         if (goesOn) {
           let x = 0;
@@ -534,9 +586,11 @@ function makeRuns(tables, draws, knobs, state) {
   }
 
   // --- the walk ---
-  function visitCall(node, base, begin, cut, tokens) {
+  function visitCall(node, base, begin, cut, tokens, redoing) {
     calls.evaluate(run, node, base, begin, cut, tokens);
-    const err = result[ERROR], place = result[PLACE];
+    const place = result[PLACE];
+    let err = result[ERROR];
+    if (err >= 0 && result[DONE_AT] >= cut && !redoing) err = CUT; // a rejection comes before a failure of the same moment
     sf[node * S + F_FIRST] = result[FIRST];
     sf[node * S + F_OUT] = 0;
     finish(node, err, result[DONE_AT]);
@@ -586,7 +640,7 @@ function makeRuns(tables, draws, knobs, state) {
       for (;;) {
         if (redoAt < counter[K_REDO]) {
           const node = redo[redoAt++];
-          visitCall(node, node_i[node * nw + N_SPEC], sf[node * S + F_START], redoCut, sf[node * S + F_INPUT]);
+          visitCall(node, node_i[node * nw + N_SPEC], sf[node * S + F_START], redoCut, sf[node * S + F_INPUT], true);
           continue;
         }
         counter[K_REDO] = 0;
@@ -625,6 +679,7 @@ function makeRuns(tables, draws, knobs, state) {
               redoCut = join.at;
               continue;
             }
+            exportAgain(0);
           }
         }
         const { at: begin, verdict, cut, why } = join, crit = critCode(join.edge);
@@ -650,7 +705,7 @@ function makeRuns(tables, draws, knobs, state) {
         } else {
           const base = node_i[row + N_SPEC], tokens = inputTokens(pc, base, begin);
           sf[pc * S + F_INPUT] = tokens;
-          visitCall(pc, base, begin, cut, tokens);
+          visitCall(pc, base, begin, cut, tokens, false);
           pc += 1;
         }
       }
