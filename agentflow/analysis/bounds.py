@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from agentflow.errors import UsageError
+from agentflow.hardware.account import energy_per_token
 from agentflow.hardware.architecture import parameters
 from agentflow.hardware.capacity import check, memory_fit
-from agentflow.hardware.demand import decode_demand, dtypes, parts
-from agentflow.hardware.serving import decode_step, energy_per_token, prefill_time, tokens_per_step
-from agentflow.schema.hardware import BYTES, Deployment
+from agentflow.hardware.demand import decode_demand, dtypes
+from agentflow.hardware.serving import decode_step, prefill_time, tokens_per_step
+from agentflow.schema.deployment import Deployment
+from agentflow.schema.quantities import BYTES
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 
@@ -118,7 +120,7 @@ def bounds(
         If the deployment cannot exist.
     """
     check(deployment, context)
-    chip, model = parts(deployment).chip, parts(deployment).model
+    chip, model = deployment.chip, deployment.model
     p, (weights, experts) = parameters(model), dtypes(deployment, model)
     routed = p.moe_layers * p.active * p.expert
     size = (p.used - routed) * BYTES[weights] + routed * BYTES[experts]
@@ -143,7 +145,7 @@ def _point(deployment: Deployment, batch: float, context: float, price: float | 
     turns = deployment.pipeline_parallel
     math = demand.dense_math + demand.expert_math + demand.attention_math
     reads = demand.dense_read + demand.expert_read + demand.kv_read + demand.state_read
-    watts = parts(deployment).chip.watts
+    watts = deployment.chip.watts
     return BatchPoint(
         batch=batch,
         per_user=float(1 / seconds),

@@ -10,11 +10,12 @@ from agentflow.cli import output
 from agentflow.errors import AgentflowError, DocumentError, PlanError, UsageError, printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Kind = Literal["workflow", "backend"]
+Kind = Literal["workflow", "backend", "deployment", "chip", "model", "engine"]
+Kinds = Literal["workflows", "backends", "deployments", "chips", "models", "engines"]
 
 
 def validate(
-    files: Annotated[list[str], typer.Argument(help="Workflow or backend documents.")],
+    files: Annotated[list[str], typer.Argument(help="Documents of any kind.")],
     backend: Annotated[str | None, typer.Option(help="Also check that the workflows' steps find this backend.")] = None,
     json: Json = False,
 ) -> None:
@@ -45,7 +46,7 @@ def _check(name: str, backend: str | None) -> tuple[str | None, AgentflowError |
     kind = None
     try:
         found = documents.load_any(name)
-        kind = "workflow" if isinstance(found, Workflow) else "backend"
+        kind = documents.kind_of(found)
         if isinstance(found, Workflow):
             placeholder = {"*": documents.placeholder_backend()}
             assignment = placeholder if backend is None else assign_backends(found, backend)
@@ -67,19 +68,16 @@ def _problems(error: AgentflowError | None) -> list[dict[str, Any]]:
 
 def list_(
     what: Annotated[
-        Literal["workflows", "backends"] | None,
-        typer.Argument(help="workflows or backends; by default both."),
+        Kinds | None,
+        typer.Argument(help="workflows, backends, deployments, chips, models or engines; by default all."),
     ] = None,
     json: Json = False,
 ) -> None:
     """List the catalogue and your own documents."""
     from agentflow import documents
 
-    found = {}
-    if what != "backends":
-        found["workflows"] = list(documents.list_workflows())
-    if what != "workflows":
-        found["backends"] = list(documents.list_backends())
+    wanted = [kind for kind in documents.MODELS if what in (None, f"{kind}s")]
+    found = {f"{kind}s": documents.list_names(kind) for kind in wanted}
     if json:
         output.print_json({"schema_version": 1, **found})
         return
@@ -89,19 +87,19 @@ def list_(
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="A workflow or a backend.")],
+    name: Annotated[str, typer.Argument(help="A document: its name, or the path of its file.")],
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a workflow as a Mermaid flowchart.")] = False,
     json: Json = False,
 ) -> None:
-    """Show a workflow as a tree, or a backend with its evidence."""
+    """Show a workflow as a tree; a backend or hardware with its evidence."""
     from agentflow import documents
-    from agentflow.schema import Workflow
+    from agentflow.schema import Backend, HardwareDocument, Workflow
 
     found = documents.load_any(name)
+    kind = documents.kind_of(found)
     if mermaid and not isinstance(found, Workflow):
-        raise UsageError(f"{printable(name)} is a backend; --mermaid draws workflows")
+        raise UsageError(f"{printable(name)} is a {kind}; --mermaid draws workflows")
     if json:
-        kind = "workflow" if isinstance(found, Workflow) else "backend"
         import yaml
 
         document = yaml.safe_load(documents.dump(found))  # as one would write it
@@ -109,15 +107,17 @@ def show(
         return
     from agentflow.report import tree
 
-    if not isinstance(found, Workflow):
+    if isinstance(found, Backend):
         output.show(tree.backend_report(found))
-    elif mermaid:
-        print(tree.mermaid(found))
-    else:
-        output.show(tree.workflow_tree(found))
+    elif isinstance(found, HardwareDocument):
+        from agentflow.report.hardware import hardware_report
+
+        output.show(hardware_report(found))
+    elif isinstance(found, Workflow):
+        print(tree.mermaid(found)) if mermaid else output.show(tree.workflow_tree(found))
 
 
-def schema(kind: Annotated[Kind, typer.Argument(help="workflow or backend")]) -> None:
+def schema(kind: Annotated[Kind, typer.Argument(help="workflow, backend, deployment, chip, model or engine")]) -> None:
     """Print the JSON Schema of a document, for editors (draft-07)."""
     from agentflow import documents
 

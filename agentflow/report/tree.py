@@ -10,9 +10,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from agentflow.errors import printable
+from agentflow.report.hardware import deployment_line, evidence_table
 from agentflow.report.text import grid, plain
-from agentflow.schema import Backend, Quorum, Workflow, describe
-from agentflow.units import format_count, format_price, format_rate
+from agentflow.schema import Backend, Deployed, Law, Measured, Quorum, Table, Workflow, describe
+from agentflow.units import format_count, format_duration, format_price, format_rate
 
 
 def workflow_tree(workflow: Workflow) -> RenderableType:
@@ -118,27 +119,12 @@ def _nodes(steps: Mapping[str, Any], prefix: str, lines: list[str], depth: int) 
 
 def backend_report(backend: Backend) -> RenderableType:
     """Show a backend's figures and where each comes from."""
-    m, price = backend.law.measured, backend.price
+    price = backend.price
     head = plain(backend.name, "bold").append(f"  {backend.status}", "cyan")
     if backend.as_of:
         head.append(f", as of {backend.as_of}", "dim")
     figures = grid("figure", "value", wrap=(1,))
-    rows = [
-        (
-            "time to first token",
-            describe(m.ttft, "s") + (f", at {m.ttft_input_tokens:,} input tokens" if m.ttft_input_tokens else ""),
-        ),
-        ("prefill rate", format_rate(m.prefill_rate) if m.prefill_rate else "input costs no time"),
-        ("decode rate", describe(m.decode_rate, "tok/s")),
-        (
-            "variation (log-sd)",
-            f"{m.variation.between_runs:g} between runs, {m.variation.between_calls:g} between calls",
-        ),
-    ]
-    if m.stall:
-        rows.append(("stall", f"{m.stall.probability:.2%} of the calls, {describe(m.stall.duration, 's')}"))
-    if m.network is not None:
-        rows.append(("network", describe(m.network, "s")))
+    rows = list(_law(backend.law))
     rows += [(f"error: {name}", f"{spec.probability:.3%} of the attempts") for name, spec in backend.errors.items()]
     if backend.context:
         rows.append(("context", f"{format_count(backend.context)} tokens"))
@@ -154,17 +140,33 @@ def backend_report(backend: Backend) -> RenderableType:
         rows.append(("prefix cache", f"hits {backend.cache.hit_rate:.0%}, from {backend.cache.min_tokens:,} tokens"))
     for row in rows:
         figures.add_row(row[0], plain(row[1], limit=300))
-    evidence = grid("evidence for", "kind", "date", ">n", "source", wrap=(0, 4))
-    evidence.columns[0].max_width = 20
-    for item in backend.evidence:
-        source = printable(" ".join(item.source.split()), 300)
-        note = f"; {printable(' '.join(item.note.split()), 400)}" if item.note else ""
-        evidence.add_row(
-            plain(", ".join(item.figures), limit=200),
-            item.kind,
-            str(item.date or ""),
-            str(item.n or ""),
-            Text(source + note),
-        )
     about = [Text(printable(" ".join(backend.description.split()), 2000))] if backend.description else []
-    return Group(head, *about, Text(), figures, Text(), evidence)
+    return Group(head, *about, Text(), figures, Text(), evidence_table(backend.evidence))
+
+
+def _law(law: Law) -> Iterator[tuple[str, str]]:
+    """Say how long an attempt takes."""
+    served: Measured | Deployed | Table | None = law.measured or law.deployment or law.table
+    assert served is not None
+    if law.measured:
+        m = law.measured
+        at = f", at {m.ttft_input_tokens:,} input tokens" if m.ttft_input_tokens else ""
+        yield "time to first token", describe(m.ttft, "s") + at
+        yield "prefill rate", format_rate(m.prefill_rate) if m.prefill_rate else "input costs no time"
+        yield "decode rate", describe(m.decode_rate, "tok/s")
+        if m.stall:
+            yield "stall", f"{m.stall.probability:.2%} of the calls, {describe(m.stall.duration, 's')}"
+    elif law.deployment:
+        d = law.deployment
+        yield "deployment", deployment_line(d.deployment)
+        yield "load", f"{d.concurrency:g} in flight, {d.input_tokens:,} tokens in and {d.output_tokens:,} out each"
+    elif law.table:
+        yield "in flight", f"{law.table.concurrency:g}"
+        for row in law.table.rows:
+            at = f", {row.input_tokens:,} input tokens" if row.input_tokens else ""
+            times = f"{format_duration(row.ttft)} to the first token, {format_duration(row.tpot)} a token"
+            yield f"at {row.concurrency:g}{at}", times
+    v = served.variation
+    yield "variation (log-sd)", f"{v.between_runs:g} between runs, {v.between_calls:g} between calls"
+    if served.network is not None:
+        yield "network", describe(served.network, "s")
