@@ -72,10 +72,12 @@ def _explain(node: dict[str, Any], model: type[Model] | None) -> None:
                 form["properties"][key]["description"] = text.text
 
 
-def _draft07(node: Any) -> Any:
-    """Take out what draft-07 does not know, and defaults that are no plain values."""
+def _draft07(node: Any, names: bool = False) -> Any:
+    """Take out what draft-07 does not know, and defaults that are no plain values; keys may be fields' `names`."""
     if isinstance(node, dict):
-        plain = {key: _draft07(value) for key, value in node.items() if key != "discriminator"}
+        if names:
+            return {key: _draft07(value) for key, value in node.items()}
+        plain = {key: _draft07(value, key == "properties") for key, value in node.items() if key != "discriminator"}
         if isinstance(plain.get("default"), dict | list) and "properties" not in node:
             del plain["default"]
         return plain

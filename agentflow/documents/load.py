@@ -130,7 +130,7 @@ def resolve_backend(name: str | os.PathLike[str] | Backend, model: str | None = 
         return name
     text = os.fspath(name)
     base, at, load = text.rpartition("@")
-    if not at or not (base.startswith(DEPLOYMENTS) or catalogue.is_path(base)) or catalogue.is_path(text):
+    if not at or (not base.startswith(DEPLOYMENTS) and not base.endswith((".yaml", ".yml"))):
         base, load = text, ""
     if base.startswith(DEPLOYMENTS):
         return served_backend(load_deployment(base.removeprefix(DEPLOYMENTS)), text, load)
