@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentflow.cli import calibrate, catalogue, simulate
+from agentflow.cli import bounds, calibrate, catalogue, simulate
 from agentflow.errors import UsageError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.command()(simulate.run)
 app.command()(simulate.compare)
 app.command()(simulate.demo)
 app.command()(calibrate.calibrate)
+app.command()(bounds.bounds)
 app.command()(catalogue.validate)
 app.command("list")(catalogue.list_)
 app.command()(catalogue.show)

@@ -11,6 +11,7 @@ from agentflow.errors import AgentflowError, DocumentError, PlanError, UsageErro
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kind = Literal["workflow", "backend", "deployment", "chip", "model", "engine"]
+_A = {"engine": "an"}
 Kinds = Literal["workflows", "backends", "deployments", "chips", "models", "engines"]
 
 
@@ -30,7 +31,7 @@ def validate(
     else:
         for name, kind, error in checked:
             if error is None:
-                print(f"{printable(name, 1000)}: ok, a {kind}", flush=True)
+                print(f"{printable(name, 1000)}: ok, {_A.get(kind or '', 'a')} {kind}", flush=True)
             else:
                 output.warn(str(error))
     raise typer.Exit(2 if any(error is not None for _, _, error in checked) else 0)

@@ -21,7 +21,7 @@ from agentflow.documents.load import (
     position_of,
     resolve_backend,
 )
-from agentflow.documents.served import served_backend
+from agentflow.documents.served import make_deployment, served_backend
 
 __all__ = [
     "MODELS",
@@ -39,6 +39,7 @@ __all__ = [
     "load_engine",
     "load_model",
     "load_workflow",
+    "make_deployment",
     "parse_backend",
     "parse_workflow",
     "placeholder_backend",

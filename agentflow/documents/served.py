@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
 from agentflow.documents.reader import Tree
 from agentflow.errors import CapacityError, UsageError, quoted
 from agentflow.hardware import call_price, check
@@ -23,6 +27,21 @@ def check_served(document: Model, tree: Tree) -> None:
             check(law.deployment, law.input_tokens + law.output_tokens)
     except CapacityError as error:
         tree.add(("law", "deployment") if isinstance(document, Backend) else (), str(error))
+
+
+def make_deployment(fields: Mapping[str, object]) -> Deployment:
+    """Make a deployment of parts that are loaded already.
+
+    Raises
+    ------
+    UsageError
+        With everything that is wrong with its fields.
+    """
+    try:
+        return Deployment.model_validate(dict(fields))
+    except ValidationError as error:
+        found = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)]
+        raise UsageError("\n".join(found)) from None
 
 
 def served_backend(deployment: Deployment, name: str, concurrency: str = "") -> Backend:

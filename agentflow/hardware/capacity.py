@@ -122,10 +122,11 @@ def _overflow(d: Deployment, fit: MemoryFit, context: float) -> str:
 def _remedy(d: Deployment, context: float) -> str:
     """Find the smallest change that fits: more chips, else narrower weights."""
     heads = d.model.attention.heads
-    for tensor in range(d.tensor_parallel + 1, 1025):
+    alone = d.chip.link_bandwidth is None
+    for tensor in () if alone else range(d.tensor_parallel + 1, 1025):
         if heads % tensor == 0 and _fits(d, context, tensor_parallel=tensor):
             return f"tensor_parallel {tensor} would fit"
-    for stages in range(d.pipeline_parallel + 1, d.model.layers + 1):
+    for stages in () if alone else range(d.pipeline_parallel + 1, d.model.layers + 1):
         if _fits(d, context, pipeline_parallel=stages):
             return f"pipeline_parallel {stages} would fit"
     narrow: tuple[DtypeName, ...] = ("fp8", "int4")

@@ -49,6 +49,8 @@ class Chip(HardwareDocument):
         What it is; the mechanism by which weights reach the arithmetic is `layout`.
     family : str
         Chips whose efficiency constants are alike, such as `hopper`.
+    engine : str
+        The serving engine that is usual on it, for those who do not say which.
     layout : str
         `shared`: arithmetic reads weights from a memory that all of them share (GPU, TPU, CPU). `spatial`: each
         layer sits on its own patch of the chip and only that patch works for one token (wafer). `hardwired`: the
@@ -77,6 +79,7 @@ class Chip(HardwareDocument):
 
     kind: Literal["gpu", "tpu", "asic", "lpu", "wafer", "rdu", "soc", "cpu", "hardwired", "phone", "browser", "peer"]
     family: Line
+    engine: Line = "roofline"
     layout: Literal["shared", "spatial", "hardwired"] = "shared"
     status: Literal["shipping", "announced", "proposal"] = "shipping"
     flops: Peaks
