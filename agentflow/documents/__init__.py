@@ -21,6 +21,7 @@ from agentflow.documents.load import (
     position_of,
     resolve_backend,
 )
+from agentflow.documents.network import load_network
 from agentflow.documents.served import make_deployment, served_backend
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "load_deployment",
     "load_engine",
     "load_model",
+    "load_network",
     "load_workflow",
     "make_deployment",
     "parse_backend",

@@ -622,7 +622,8 @@ def evaluate(P, W, node, spec, begin, cut, node_key, run_key, stamp, tokens):  #
     win_cut = cut
     while True:
         tc = begin + copy * after if copies > 0 else begin
-        t, err, first, out, place = evaluate_copy(P, W, node, spec, copy, tc, win_cut, node_key, run_key, stamp, tokens)
+        bound = cut if counting and copy == winner else win_cut
+        t, err, first, out, place = evaluate_copy(P, W, node, spec, copy, tc, bound, node_key, run_key, stamp, tokens)
         if not counting:
             started = copy + 1
             if err == -1 and t < win:
@@ -948,6 +949,25 @@ def export(P, W, node, first, last, ok):  # type: ignore[no-untyped-def]
         at += rows * width
 
 
+@compiled
+def export_again(P, W, position):  # type: ignore[no-untyped-def]
+    """Add up anew what cancelled composites hand on, from a position of the list of visits on."""
+    for i in range(position, W.counter[L.K_VISITED]):
+        node = W.visited[i]
+        if P.node_i[node, L.N_KIND] != L.END or W.si[node, L.V_STATUS] != L.CANCELLED:
+            continue
+        kind, last = P.node_i[node, L.N_KIND2], W.si[node, L.V_ROUTE]
+        first, stop = np.int64(0), np.int64(1)
+        if kind == L.MAP:
+            stop = last
+        elif kind == L.LOOP:
+            first = last if last >= 0 else np.int64(P.node_i[node, L.N_INDEX] - 1)
+            stop = first + 1
+        out = W.sf[node, L.F_OUT]
+        export(P, W, node, first, stop, True)
+        W.sf[node, L.F_OUT] = out
+
+
 @inlined
 def input_tokens(P, W, node, spec, start, node_key):  # type: ignore[no-untyped-def]
     """Input of this visit: its own, media, earlier steps' outputs and the loop's history (tokens)."""
@@ -1174,6 +1194,8 @@ def do_end(P, W, node, stamp):  # type: ignore[no-untyped-def]
         cut_since(P, W, W.si[begin, L.V_AT] + 1, r)
     if W.counter[L.K_REDO] > 0:
         return r, False
+    if err >= 0 or kind == L.MAP:
+        export_again(P, W, W.si[begin, L.V_AT] + 1)
     cut = W.sf[begin, L.F_CUT]
     enter(W, node, W.sf[begin, L.F_START], crit, cut, stamp)
     if cut <= r:
@@ -1259,12 +1281,12 @@ def answer_node(P, W, stamp):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def spent_by(P, W, t, column):  # type: ignore[no-untyped-def]
-    """Tokens (column 0) or dollars that visits ended by t have used."""
+def spent_by(P, W, t, column, own):  # type: ignore[no-untyped-def]
+    """Tokens (column 0) or dollars that visits ended by t have used, other than the one that asks."""
     x = 0.0
     for i in range(W.counter[L.K_VISITED]):
         node = W.visited[i]
-        if P.node_i[node, L.N_KIND] == L.CALL and W.sf[node, L.F_END] <= t:
+        if P.node_i[node, L.N_KIND] == L.CALL and W.sf[node, L.F_END] <= t and node != own:
             x += tokens_of(W, node) if column == 0 else W.sf[node, L.F_USE + L.U_COST]
     return x
 
@@ -1286,7 +1308,7 @@ def over_budget(P, W, until):  # type: ignore[no-untyped-def]
             bound = P.totals[1 + column]
             if bound == inf or not (billed or goes_on):
                 continue
-            left = bound - spent_by(P, W, t, column)
+            left = bound - spent_by(P, W, t, column, node)
             if goes_on:
                 first = W.si[P.node_i[node, L.N_PREV], L.V_AT] + 1
                 over = iteration_spend(W, first, W.si[node, L.V_AT], column) > left
@@ -1558,6 +1580,7 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                             if W.counter[L.K_REDO] > 0:
                                 redo_cut = begin
                                 continue
+                            export_again(P, W, 0)
                     crit = crit_code(P, e)
                     enter(W, node, begin, crit, cut, stamp)
                     if verdict != 1:

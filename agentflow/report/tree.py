@@ -117,6 +117,13 @@ def _nodes(steps: Mapping[str, Any], prefix: str, lines: list[str], depth: int) 
             lines.append(f"{pad}{ids[name]} -. {_quoted(', '.join(catch.errors))} .-> {ids.get(catch.to, 'missing')}")
 
 
+def _limit(value: object) -> str:
+    """Write a limit's figure."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def backend_report(backend: Backend) -> RenderableType:
     """Show a backend's figures and where each comes from."""
     price = backend.price
@@ -136,10 +143,20 @@ def backend_report(backend: Backend) -> RenderableType:
                 text + (f", {format_price(price.cached_input)} cached" if price.cached_input is not None else ""),
             )
         )
+    if price and price.batch is not None:
+        rows.append(("batch price", f"{price.batch:.0%} of it"))
+    if m := backend.law.measured:
+        rows += [("measured from", m.measured_from)] if m.measured_from else []
+        rows += [(f"thinking: {effort}", f"{describe(law)} tokens") for effort, law in m.thinking.items()]
+        if m.drift is not None:
+            rows.append(("drift (log-sd)", f"from day to day {m.drift.ttft:g} in TTFT, {m.drift.speed:g} in speed"))
+    for limit in backend.limits:
+        given = limit.model_dump(exclude_none=True, exclude={"tier"})
+        rows.append((f"limits: {limit.tier}", ", ".join(f"{key} {_limit(value)}" for key, value in given.items())))
     if backend.cache:
         rows.append(("prefix cache", f"hits {backend.cache.hit_rate:.0%}, from {backend.cache.min_tokens:,} tokens"))
     for row in rows:
-        figures.add_row(row[0], plain(row[1], limit=300))
+        figures.add_row(plain(row[0], limit=40), plain(row[1], limit=300))
     about = [Text(printable(" ".join(backend.description.split()), 2000))] if backend.description else []
     return Group(head, *about, Text(), figures, Text(), evidence_table(backend.evidence))
 

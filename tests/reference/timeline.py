@@ -192,8 +192,11 @@ def model_timeline(attempt: Attempt, factor: float, input_tokens: int, cached: i
     network = served_law(law).network
     slow = factor * math.exp(served_law(law).variation.between_calls * keys.normal(attempt.draw(keys.CALL_NOISE)))
     tokens = Tokens(input_tokens, cached)
-    if getattr(attempt.step, "reasoning_tokens", None) is not None:
-        tokens.reasoning = laws.count(attempt.step.reasoning_tokens, attempt.draw(keys.REASONING))
+    thinking = getattr(attempt.step, "reasoning_tokens", None)
+    if thinking is None and getattr(attempt.step, "effort", None) is not None:
+        thinking = getattr(law.measured, "thinking", {}).get(attempt.step.effort)
+    if thinking is not None:
+        tokens.reasoning = laws.count(thinking, attempt.draw(keys.REASONING))
     tokens.output = laws.count(attempt.step.output_tokens, attempt.draw(keys.OUTPUT))
     _bound(tokens, attempt)
     t_net = laws.duration(network, attempt.draw(keys.NETWORK)) if network is not None else 0.0
