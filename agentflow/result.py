@@ -54,12 +54,14 @@ FORMAT = 1
 _PER_RUN = {
     "e2e_s": "<f8", "ttft_s": "<f8", "outcome": "|u1", "input_tokens": "<i8", "cached_input_tokens": "<i8",
     "output_tokens": "<i8", "reasoning_tokens": "<i8", "calls": "<i4", "attempts": "<i4", "cost_usd": "<f8",
+    "energy_j": "<f8",
 }  # fmt: skip
 _PER_STEP = {
     "step_executions": "<i8", "step_latency_sum": "<f8", "step_latency_hist": "<i8", "step_component_s": "<f8",
     "step_tokens": "<i8", "step_cost": "<f8", "step_calls": "<i8", "step_attempts": "<i8",
     "step_critical_runs": "<i8", "critical_s": "<f8", "tail_critical_s": "<f8",
 }  # fmt: skip
+_OPTIONAL = ("cost_usd", "energy_j")
 _WIDTHS = {
     "step_latency_hist": HIST_BINS, "step_component_s": len(COMPONENTS), "step_tokens": len(TOKEN_KINDS),
     "critical_s": len(COMPONENTS), "tail_critical_s": len(COMPONENTS),
@@ -124,8 +126,9 @@ def hist_quantile(counts: NDArray[np.int64], p: float) -> float:
 class Result:
     """The runs of one scenario.
 
-    N runs, S steps, C components (`COMPONENTS`), B bins (`HIST_BINS`). Seconds, tokens and US dollars.
-    All arrays are read-only. `cost_usd` is None where a backend that was used has no price.
+    N runs, S steps, C components (`COMPONENTS`), B bins (`HIST_BINS`). Seconds, tokens, US dollars and joules.
+    All arrays are read-only. `cost_usd` and `energy_j` are None where a backend that was used has no price, or no
+    power.
 
     Attributes
     ----------
@@ -133,7 +136,9 @@ class Result:
         The scenario; `assignment` maps a step's path to the name of the backend that answers it.
     steps, step_types, components, outcome_names
         The names of the rows and columns; `outcome` holds indices into `outcome_names`.
-    e2e_s, ttft_s, outcome, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, calls, attempts
+    e2e_s, ttft_s, outcome, calls, attempts, cost_usd, energy_j
+        One value a run, shape (N,).
+    input_tokens, cached_input_tokens, output_tokens, reasoning_tokens
         One value a run, shape (N,).
     step_executions, step_latency_sum, step_cost, step_calls, step_attempts
         Totals over all visits of a step in all runs, shape (S,).
@@ -181,13 +186,14 @@ class Result:
     engine: str = "montecarlo"
     components: tuple[str, ...] = COMPONENTS
     manifest: dict[str, str] = field(default_factory=dict)
+    energy_j: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.runs < 1:
             raise ValueError("a result holds at least one run")
         for name, dtype in {**_PER_RUN, **_PER_STEP}.items():
             column = getattr(self, name)
-            if column is None and name == "cost_usd":
+            if column is None and name in _OPTIONAL:
                 continue
             if column.shape != self._shape(name) or column.dtype != np.dtype(dtype):
                 raise ValueError(f"{name}: {column.dtype}{column.shape} is not {dtype}{self._shape(name)}")

@@ -23,7 +23,11 @@ KINDS = {
     "Identifier": "name", "Reference": "name of a step", "ErrorNames": "error", "Day": "date",
     "NonNegative": "number of 0 or more", "StepField": "step", "PricePerToken": "price such as `$0.59/Mtok`",
     "Rate": "rate such as `12k tok/s`", "bool": "true or false", "int": "whole number", "float": "number",
-    "str": "text",
+    "str": "text", "Dtype": "dtype such as `fp8`", "Peaks": "dtype: speed such as `989 TFLOP/s`",
+    "Bytes": "size such as `80 GB`", "Bandwidth": "bandwidth such as `3.35 TB/s`", "Watts": "power such as `700 W`",
+    "TokenRate": "rate such as `20k tok/s`", "Parameters": "number such as `70.6G`", "Utilisation": "share above 0",
+    "Factor": "number of 0 or more", "Chips": "whole number above 0", "Layers": "whole number",
+    "Heads": "whole number", "Width": "whole number", "Concurrency": "number above 0",
 }  # fmt: skip
 
 

@@ -73,6 +73,8 @@ def _columns(result: Result, run: int, want: ReferenceRun) -> Iterator[str]:
             yield f"{name} {got}, not {getattr(want, name)}"
     if result.cost_usd is not None and not want.near_floor and not _close(result.cost_usd[run], want.cost_usd):
         yield f"cost_usd {result.cost_usd[run]!r}, not {want.cost_usd!r}"
+    if result.energy_j is not None and not want.near_floor and not _close(result.energy_j[run], want.energy_j):
+        yield f"energy_j {result.energy_j[run]!r}, not {want.energy_j!r}"
 
 
 def _steps(result: Result, expected: list[ReferenceRun]) -> Iterator[str]:

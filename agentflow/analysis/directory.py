@@ -54,8 +54,10 @@ class Entry:
 def entry_of(backend: Backend, today: datetime.date) -> Entry:
     """Return a backend's row."""
     law, price = backend.law.measured, backend.price
-    first, speed = float(median(law.ttft)), float(median(law.decode_rate))
-    total = first + 499.0 / speed if speed > 0.0 else None
+    first = speed = total = None
+    if law is not None:
+        first, speed = float(median(law.ttft)), float(median(law.decode_rate))
+        total = first + 499.0 / speed if speed > 0.0 else None
     return Entry(
         name=backend.name,
         provider=backend.provider,

@@ -48,7 +48,7 @@ def from_region(backend: Backend, region: str, network: Network, new_connections
         way = f"did you mean {near!r}?" if near else f"there are {listed(network.regions)}"
         raise UsageError(f"--region {printable(region)}: there is no such region; {way}")
     measured = backend.law.measured
-    if measured.measured_from is None or measured.network is not None:
+    if measured is None or measured.measured_from is None or measured.network is not None:
         return backend
     if measured.measured_from == region or measured.measured_from not in network.regions:
         return backend

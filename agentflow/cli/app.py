@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentflow.cli import calibrate, catalogue, report, simulate, trace
+from agentflow.cli import bounds, calibrate, catalogue, report, simulate, trace
 from agentflow.errors import UsageError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(simulate.demo)
 app.command()(report.report)
 app.command()(trace.trace)
 app.command()(calibrate.calibrate)
+app.command()(bounds.bounds)
 app.command()(catalogue.validate)
 app.command("list")(catalogue.list_)
 app.command()(catalogue.show)

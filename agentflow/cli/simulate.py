@@ -167,6 +167,9 @@ def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[G
     """Say if a precision was not met, and exit with the gates' code."""
     from agentflow.analysis.gates import exit_code
 
+    for result in results:
+        if beyond := result.manifest.get("extrapolated"):
+            output.warn(f"{result.workflow}: extrapolated beyond what was measured: {beyond}")
     if wanted is not None:
         from agentflow.analysis.precision import relative_half_width
 

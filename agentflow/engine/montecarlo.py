@@ -30,6 +30,9 @@ BLOCK = 4096
 PILOT_RUNS = 2000
 """Runs from which the quantile of a hedge is taken."""
 
+BEYOND = "inputs longer than the longest of a measured table"
+"""What a result's manifest says where calls asked for more than was measured."""
+
 TAIL = 0.95
 """The slow tail: runs at or above this quantile of E2E."""
 
@@ -134,7 +137,8 @@ def run_plan(
         if progress is not None:
             progress(min((block + 1) * BLOCK, runs), runs)
     histogram = sum((lane.histogram for lane in lanes.made[1:]), lanes.made[0].histogram)
-    return total.result(histogram, seed, _tail(plan, total.times[0], seed))
+    beyond = sum(int(lane.work.counter[L.K_BEYOND]) for lane in lanes.made)
+    return total.result(histogram, seed, _tail(plan, total.times[0], seed), beyond > 0)
 
 
 def _outputs(
@@ -181,7 +185,7 @@ class _Total:
         self.outcome = np.empty(runs, np.uint8)
         self.tokens = [np.empty(runs, np.int64) for _ in range(4)]
         self.counts = [np.empty(runs, np.int32) for _ in range(2)]
-        self.cost = np.empty(runs)
+        self.cost, self.energy = np.empty(runs), np.empty(runs)
         self.step_f, self.critical, self.critical_runs = whole.step_f, whole.critical, whole.critical_runs
 
     def add(self, block: int, output: Output) -> None:
@@ -194,11 +198,12 @@ class _Total:
         for i, counts in enumerate(self.counts):
             counts[rows] = output.counts[:, i]
         self.cost[rows] = output.cost
+        self.energy[rows] = output.energy
         self.step_f += output.step_f
         self.critical += output.critical
         self.critical_runs += output.critical_runs
 
-    def result(self, histogram: I64, seed: int, tail: tuple[F64, int]) -> Result:
+    def result(self, histogram: I64, seed: int, tail: tuple[F64, int], beyond: bool) -> Result:
         plan, f = self.plan, self.step_f
         use = f[:, L.ST_USE : L.ST_USE + L.NUSE]
 
@@ -225,6 +230,7 @@ class _Total:
             calls=self.counts[0],
             attempts=self.counts[1],
             cost_usd=self.cost if plan.priced else None,
+            energy_j=self.energy if plan.powered else None,
             step_executions=np.rint(f[:, L.ST_EXECUTIONS]).astype(np.int64),
             step_latency_sum=f[:, L.ST_LATENCY].copy(),
             step_latency_hist=histogram,
@@ -237,7 +243,7 @@ class _Total:
             critical_s=self.critical,
             tail_critical_s=tail[0],
             tail_runs=tail[1],
-            manifest=_manifest(plan),
+            manifest=_manifest(plan) | ({"extrapolated": BEYOND} if beyond else {}),
         )
 
 

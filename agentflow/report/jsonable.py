@@ -34,7 +34,7 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
         "calls": summary.calls.as_dict(),
         "attempts": summary.attempts.as_dict(),
         "cost_usd": estimates(summary.cost_usd),
-        "energy_j": None,
+        "energy_j": estimates(summary.energy_j),
         "steps": {
             step.path: {
                 "executions": step.executions,

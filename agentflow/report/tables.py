@@ -17,6 +17,7 @@ from agentflow.estimate import Estimate
 from agentflow.report.bars import case_bars, stack_table
 from agentflow.report.palette import count, dollars, seconds, share
 from agentflow.report.text import gates_table, grid, interval, is_ascii, plain
+from agentflow.units import format_energy
 
 __all__ = ["compare_report", "run_report"]
 
@@ -61,6 +62,8 @@ def usage_table(summary: Summary) -> Table:
         used += f"; {dollars(summary.cost_usd['mean'].value)}, p95 {dollars(summary.cost_usd['p95'].value)}"
     elif summary.calls.value:
         used += "; the cost is not known"
+    if summary.energy_j is not None and summary.calls.value:
+        used += f"; {format_energy(summary.energy_j['mean'].value)}, p95 {format_energy(summary.energy_j['p95'].value)}"
     without = ("failed", "deadline_exceeded", "budget_exceeded")
     lost = sum(e.value for name, e in summary.outcomes.items() if name in without)
     if lost > 0:

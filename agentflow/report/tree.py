@@ -10,9 +10,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from agentflow.errors import printable
+from agentflow.report.hardware import deployment_line, evidence_table
 from agentflow.report.text import grid, plain
-from agentflow.schema import Backend, Quorum, Workflow, describe
-from agentflow.units import format_count, format_price, format_rate
+from agentflow.schema import Backend, Deployed, Law, Measured, Quorum, Table, Workflow, describe
+from agentflow.units import format_count, format_duration, format_price, format_rate
 
 
 def workflow_tree(workflow: Workflow) -> RenderableType:
@@ -126,20 +127,8 @@ def _limit(value: object) -> str:
 
 def figures(backend: Backend) -> Iterator[tuple[str, str]]:
     """Yield a backend's figures, each with its name."""
-    m, price = backend.law.measured, backend.price
-    at = f", at {m.ttft_input_tokens:,} input tokens" if m.ttft_input_tokens else ""
-    yield "time to first token", describe(m.ttft, "s") + at
-    yield "prefill rate", format_rate(m.prefill_rate) if m.prefill_rate else "input costs no time"
-    yield "decode rate", describe(m.decode_rate, "tok/s")
-    variation = m.variation
-    yield (
-        "variation (log-sd)",
-        f"{variation.between_runs:g} between runs, {variation.between_calls:g} between calls",
-    )
-    if m.stall:
-        yield "stall", f"{m.stall.probability:.2%} of the calls, {describe(m.stall.duration, 's')}"
-    if m.network is not None:
-        yield "network", describe(m.network, "s")
+    price = backend.price
+    yield from _law(backend.law)
     for name, spec in backend.errors.items():
         yield f"error: {name}", f"{spec.probability:.3%} of the attempts"
     if backend.context:
@@ -149,12 +138,13 @@ def figures(backend: Backend) -> Iterator[tuple[str, str]]:
         yield "price", f"{format_price(price.input)} in, {format_price(price.output)} out{cached}"
     if price and price.batch is not None:
         yield "batch price", f"{price.batch:.0%} of it"
-    if m.measured_from:
-        yield "measured from", m.measured_from
-    for effort, law in m.thinking.items():
-        yield f"thinking: {effort}", f"{describe(law)} tokens"
-    if m.drift is not None:
-        yield "drift (log-sd)", f"from day to day {m.drift.ttft:g} in TTFT, {m.drift.speed:g} in speed"
+    if m := backend.law.measured:
+        if m.measured_from:
+            yield "measured from", m.measured_from
+        for effort, law in m.thinking.items():
+            yield f"thinking: {effort}", f"{describe(law)} tokens"
+        if m.drift is not None:
+            yield "drift (log-sd)", f"from day to day {m.drift.ttft:g} in TTFT, {m.drift.speed:g} in speed"
     for limit in backend.limits:
         given = limit.model_dump(exclude_none=True, exclude={"tier"})
         yield f"limits: {limit.tier}", ", ".join(f"{key} {_limit(value)}" for key, value in given.items())
@@ -170,17 +160,33 @@ def backend_report(backend: Backend) -> RenderableType:
     table = grid("figure", "value", wrap=(1,))
     for name, value in figures(backend):
         table.add_row(plain(name, limit=40), plain(value, limit=300))
-    evidence = grid("evidence for", "kind", "date", ">n", "source", wrap=(0, 4))
-    evidence.columns[0].max_width = 20
-    for item in backend.evidence:
-        source = printable(" ".join(item.source.split()), 300)
-        note = f"; {printable(' '.join(item.note.split()), 400)}" if item.note else ""
-        evidence.add_row(
-            plain(", ".join(item.figures), limit=200),
-            item.kind,
-            str(item.date or ""),
-            str(item.n or ""),
-            Text(source + note),
-        )
     about = [Text(printable(" ".join(backend.description.split()), 2000))] if backend.description else []
-    return Group(head, *about, Text(), table, Text(), evidence)
+    return Group(head, *about, Text(), table, Text(), evidence_table(backend.evidence))
+
+
+def _law(law: Law) -> Iterator[tuple[str, str]]:
+    """Say how long an attempt takes."""
+    served: Measured | Deployed | Table | None = law.measured or law.deployment or law.table
+    assert served is not None
+    if law.measured:
+        m = law.measured
+        at = f", at {m.ttft_input_tokens:,} input tokens" if m.ttft_input_tokens else ""
+        yield "time to first token", describe(m.ttft, "s") + at
+        yield "prefill rate", format_rate(m.prefill_rate) if m.prefill_rate else "input costs no time"
+        yield "decode rate", describe(m.decode_rate, "tok/s")
+        if m.stall:
+            yield "stall", f"{m.stall.probability:.2%} of the calls, {describe(m.stall.duration, 's')}"
+    elif law.deployment:
+        d = law.deployment
+        yield "deployment", deployment_line(d.deployment)
+        yield "load", f"{d.concurrency:g} in flight, {d.input_tokens:,} tokens in and {d.output_tokens:,} out each"
+    elif law.table:
+        yield "in flight", f"{law.table.concurrency:g}"
+        for row in law.table.rows:
+            at = f", {row.input_tokens:,} input tokens" if row.input_tokens else ""
+            times = f"{format_duration(row.ttft)} to the first token, {format_duration(row.tpot)} a token"
+            yield f"at {row.concurrency:g}{at}", times
+    v = served.variation
+    yield "variation (log-sd)", f"{v.between_runs:g} between runs, {v.between_calls:g} between calls"
+    if served.network is not None:
+        yield "network", describe(served.network, "s")

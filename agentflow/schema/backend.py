@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from agentflow import units
 from agentflow.schema._base import Items, Model, problem
 from agentflow.schema.calls import Errors
 from agentflow.schema.distribution import CountDistribution, DurationDistribution, RateDistribution
 from agentflow.schema.scalars import Day, Identifier, Line, PositiveTokens, PricePerToken, Prose, Share, Tokens, Usd
+
+if TYPE_CHECKING:
+    from agentflow.schema.served import Deployed, Table
 
 
 def _rate(value: Any) -> float:
@@ -115,13 +118,30 @@ class Measured(Model):
 
 
 class Law(Model):
-    """How long an attempt takes."""
+    """How long an attempt takes: one of these.
 
-    later: ClassVar[Mapping[str, str]] = {
-        "deployment": "the law of a deployment comes with chips and models; write law: {measured: ..}",
-        "table": "tables by concurrency come with chips and models; write law: {measured: ..}",
-    }
-    measured: Measured
+    Parameters
+    ----------
+    measured : Measured
+        From measurements of single requests.
+    deployment : Deployed
+        From chips, a model and an engine.
+    table : Table
+        From TTFT and TPOT measured at several concurrencies.
+    """
+
+    measured: Measured | None = None
+    deployment: Deployed | None = None
+    table: Table | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        given = [name for name in cls.model_fields if name in value] if isinstance(value, dict) else ["measured"]
+        if len(given) != 1:
+            what = "has more than one law" if given else "has no law"
+            raise problem(what, "write one of measured, deployment and table")
+        return value
 
 
 class Cache(Model):
@@ -166,7 +186,7 @@ class Evidence(Model):
     url: Prose | None = None
     date: Day | None = None
     n: int | None = Field(default=None, ge=1)
-    kind: Literal["measured", "published", "derived", "assumed"]
+    kind: Literal["measured", "published", "derived", "fitted", "assumed"]
     value: float | None = None
     input_tokens: PositiveTokens | None = None
     """Input of the requests that were measured."""
