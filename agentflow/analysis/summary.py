@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentflow.analysis.drift import drift_factor
 from agentflow.analysis.metrics import Metrics, Stat
 from agentflow.estimate import Estimate
 from agentflow.result import TOKEN_KINDS, Result
@@ -71,6 +72,8 @@ class Summary:
     critical_mean_s, critical_tail_s
         Mean seconds on the critical path over all runs, and over the slowest 5 %; None where the runs are too
         few for a tail.
+    drift
+        Bounds of E2E (s) with the providers' day-to-day drift, by name of `STATS`; None where a backend states none.
     """
 
     workflow: str
@@ -89,6 +92,7 @@ class Summary:
     steps: tuple[StepSummary, ...]
     critical_mean_s: Seconds
     critical_tail_s: Seconds | None
+    drift: dict[str, tuple[float, float]] | None = None
 
 
 def summarize(result: Result) -> Summary:
@@ -119,7 +123,20 @@ def summary_of(metrics: Metrics) -> Summary:
         steps=tuple(_step(metrics, index) for index in range(len(result.steps))),
         critical_mean_s=_seconds(result, result.critical_s, result.runs),
         critical_tail_s=_seconds(result, result.tail_critical_s, result.tail_runs) if result.tail_runs else None,
+        drift=_drift(metrics),
     )
+
+
+def _drift(metrics: Metrics) -> dict[str, tuple[float, float]] | None:
+    """Return the bounds of E2E with the providers' drift."""
+    bounds = {}
+    for name, stat in STATS.items():
+        factor = drift_factor(metrics.result, tail=name in ("p95", "p99"))
+        if factor is None:
+            return None
+        value = metrics.column("e2e_s", stat).value
+        bounds[name] = (value / factor, value * factor)
+    return bounds
 
 
 def _step(metrics: Metrics, index: int) -> StepSummary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -70,10 +71,22 @@ def list_(
         Literal["workflows", "backends"] | None,
         typer.Argument(help="workflows or backends; by default both."),
     ] = None,
+    provider: Annotated[str | None, typer.Option(help="Only this provider's backends, with their figures.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only backends of this model, with their figures.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only current, retired or historical backends.")] = None,
+    sort: Annotated[
+        Literal["name", "speed", "ttft", "total", "price", "date"] | None, typer.Option(help="Sort backends by this.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """List the catalogue and your own documents."""
+    """List the catalogue and your own documents; backends with their figures if a filter or an order is asked for."""
     from agentflow import documents
+
+    if provider or model or status or sort:
+        if what == "workflows":
+            raise UsageError("--provider, --model, --status and --sort are for backends")
+        _directory(provider, model, status, sort or "name", json)
+        return
 
     found = {}
     if what != "backends":
@@ -88,9 +101,32 @@ def list_(
     output.show(catalogue_report(found))
 
 
+def _directory(provider: str | None, model: str | None, status: str | None, sort: Any, json: bool) -> None:
+    """List backends with their figures."""
+    import datetime
+    from dataclasses import asdict
+
+    from agentflow import documents
+    from agentflow.analysis.directory import choose, entry_of
+
+    today = datetime.datetime.now(datetime.UTC).date()
+    names = documents.list_backends()
+    if provider is not None and any(name.startswith(f"{provider}/") for name in names):
+        names = [name for name in names if name.startswith(f"{provider}/")]
+    found = choose([entry_of(documents.load_backend(name), today) for name in names], provider, model, status, sort)
+    if json:
+        rows = [asdict(entry) | {"as_of": str(entry.as_of) if entry.as_of else None} for entry in found]
+        output.print_json({"schema_version": 1, "backends": rows})
+        return
+    from agentflow.report.directory import directory_table
+
+    output.show(directory_table(found))
+
+
 def show(
     name: Annotated[str, typer.Argument(help="A workflow or a backend.")],
     mermaid: Annotated[bool, typer.Option("--mermaid", help="Print a workflow as a Mermaid flowchart.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw a backend's law: a .png, .svg or .pdf.")] = None,
     json: Json = False,
 ) -> None:
     """Show a workflow as a tree, or a backend with its evidence."""
@@ -110,7 +146,20 @@ def show(
     from agentflow.report import tree
 
     if not isinstance(found, Workflow):
+        from agentflow.analysis.directory import law_points
+        from agentflow.report.directory import law_table
+
         output.show(tree.backend_report(found))
+        output.announce_compiling()
+        tokens = getattr(found.law.measured, "ttft_input_tokens", 0) or 1000
+        points = law_points(found, tokens)
+        console = output.stdout()
+        print()
+        output.show(law_table(points, tokens, console))
+        if plot is not None:
+            from agentflow.report.plots import plot_law
+
+            plot_law(found.name, points, tokens, plot)
     elif mermaid:
         print(tree.mermaid(found))
     else:

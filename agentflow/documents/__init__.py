@@ -13,6 +13,7 @@ from agentflow.documents.load import (
     position_of,
     resolve_backend,
 )
+from agentflow.documents.network import load_network
 
 __all__ = [
     "dump",
@@ -21,6 +22,7 @@ __all__ = [
     "list_workflows",
     "load_any",
     "load_backend",
+    "load_network",
     "load_workflow",
     "parse_backend",
     "parse_workflow",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentflow.errors import PlanError
 from agentflow.plan import layout as L
 from agentflow.schema import Backend, Distribution, RetryPolicy
 
@@ -211,9 +212,10 @@ class Encoder:
             if m.network is not None:
                 network = 1
                 self.draws.append([L.Q_NETWORK, self.dist(m.network)])
-            if step.reasoning_tokens is not None:
+            thinking = reasoning_of(step, backend)
+            if thinking is not None:
                 reasoning = 1
-                self.draws.append([L.Q_REASONING, self.dist(step.reasoning_tokens, True)])
+                self.draws.append([L.Q_REASONING, self.dist(thinking, True)])
             bound = float(min(step.max_tokens or inf, backend.max_output or inf))
         tokens = getattr(step, "output_tokens", None)
         if tokens is not None:
@@ -248,6 +250,23 @@ class Encoder:
         if any(abs(self.dist_f[d][L.D_P0]) + 9.0 * abs(self.dist_f[d][L.D_P1]) > 700.0 for d in rows):
             return None
         return [context, context - most, *law, *(x for d in rows for x in self.dist_f[d])]
+
+
+def reasoning_of(step: Any, backend: Backend) -> Any:
+    """Return the law of a step's reasoning tokens at a backend: the step's own, or the model's at the step's effort.
+
+    Raises
+    ------
+    PlanError
+        If the model thinks, but not at that effort.
+    """
+    efforts = backend.law.measured.thinking
+    if step.reasoning_tokens is not None or step.effort is None or not efforts:
+        return step.reasoning_tokens
+    if step.effort not in efforts:
+        known = ", ".join(efforts)
+        raise PlanError(f"{backend.name} has no effort '{step.effort}'; it has {known}, or give reasoning_tokens")
+    return efforts[step.effort]
 
 
 def _prices(price: Any) -> list[float]:

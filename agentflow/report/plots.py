@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agentflow.analysis.compare import Comparison
+from agentflow.analysis.directory import LawPoint
 from agentflow.analysis.stack import bars, by_component
 from agentflow.analysis.summary import Summary
 from agentflow.errors import AgentflowError, UsageError, printable
@@ -102,6 +103,42 @@ def _summary(summary: Summary) -> _Picture:
     note = f"mean critical path by step and component; whisker: p50 to p95; {summary.runs:,} runs"
     title = f"{summary.workflow} on {places}" if places else summary.workflow
     return _Picture([*steps, _whole("the whole", summary)], "step", title, note)
+
+
+def plot_law(name: str, points: Sequence[LawPoint], input_tokens: int, path: Path) -> None:
+    """Draw what a call takes against its output tokens: first and last token, p50 to p95."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    partial = path.with_name(f".{path.name}.part{path.suffix}")
+    tokens = [point.output_tokens for point in points]
+    with plt.rc_context(_STYLE):
+        figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+        try:
+            for label, column, colour in (("last token", "total_s", "decode"), ("first token", "ttft_s", "prefill")):
+                low = [getattr(point, column)["p50"].value for point in points]
+                high = [getattr(point, column)["p95"].value for point in points]
+                axes.fill_between(tokens, low, high, color=COLOURS[colour], alpha=0.3, linewidth=0)
+                axes.plot(tokens, low, "o-", color=COLOURS[colour], label=f"{label}, p50 (band to p95)")
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xticks(tokens, [f"{count:,}" for count in tokens])
+            axes.minorticks_off()
+            axes.yaxis.set_major_formatter(lambda value, _: seconds(value))
+            axes.set_xlabel("output tokens")
+            axes.set_ylabel("time from sending the call (s)")
+            axes.set_title(f"{printable(name, 60)}, {input_tokens:,} tokens in", loc="left", fontweight="bold")
+            axes.yaxis.grid(True, color="#DDDDDD")
+            axes.legend(frameon=False)
+            figure.savefig(partial, dpi=150, metadata=_METADATA[path.suffix.lower()])
+            os.replace(partial, path)
+        except OSError as error:
+            raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+            plt.close(figure)
 
 
 def _whole(label: str, summary: Summary) -> Row:

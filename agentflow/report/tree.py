@@ -117,6 +117,13 @@ def _nodes(steps: Mapping[str, Any], prefix: str, lines: list[str], depth: int) 
             lines.append(f"{pad}{ids[name]} -. {_quoted(', '.join(catch.errors))} .-> {ids.get(catch.to, 'missing')}")
 
 
+def _limit(value: object) -> str:
+    """Write a limit's figure."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def figures(backend: Backend) -> Iterator[tuple[str, str]]:
     """Yield a backend's figures, each with its name."""
     m, price = backend.law.measured, backend.price
@@ -140,6 +147,17 @@ def figures(backend: Backend) -> Iterator[tuple[str, str]]:
     if price:
         cached = f", {format_price(price.cached_input)} cached" if price.cached_input is not None else ""
         yield "price", f"{format_price(price.input)} in, {format_price(price.output)} out{cached}"
+    if price and price.batch is not None:
+        yield "batch price", f"{price.batch:.0%} of it"
+    if m.measured_from:
+        yield "measured from", m.measured_from
+    for effort, law in m.thinking.items():
+        yield f"thinking: {effort}", f"{describe(law)} tokens"
+    if m.drift is not None:
+        yield "drift (log-sd)", f"from day to day {m.drift.ttft:g} in TTFT, {m.drift.speed:g} in speed"
+    for limit in backend.limits:
+        given = limit.model_dump(exclude_none=True, exclude={"tier"})
+        yield f"limits: {limit.tier}", ", ".join(f"{key} {_limit(value)}" for key, value in given.items())
     if backend.cache:
         yield "prefix cache", f"hits {backend.cache.hit_rate:.0%}, from {backend.cache.min_tokens:,} tokens"
 
@@ -151,7 +169,7 @@ def backend_report(backend: Backend) -> RenderableType:
         head.append(f", as of {backend.as_of}", "dim")
     table = grid("figure", "value", wrap=(1,))
     for name, value in figures(backend):
-        table.add_row(name, plain(value, limit=300))
+        table.add_row(plain(name, limit=40), plain(value, limit=300))
     evidence = grid("evidence for", "kind", "date", ">n", "source", wrap=(0, 4))
     evidence.columns[0].max_width = 20
     for item in backend.evidence:

@@ -10,8 +10,8 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from agentflow import units
 from agentflow.schema._base import Items, Model, problem
 from agentflow.schema.calls import Errors
-from agentflow.schema.distribution import DurationDistribution, RateDistribution
-from agentflow.schema.scalars import Day, Line, PositiveTokens, PricePerToken, Prose, Share, Tokens, Usd
+from agentflow.schema.distribution import CountDistribution, DurationDistribution, RateDistribution
+from agentflow.schema.scalars import Day, Identifier, Line, PositiveTokens, PricePerToken, Prose, Share, Tokens, Usd
 
 
 def _rate(value: Any) -> float:
@@ -49,6 +49,43 @@ class Stall(Model):
     duration: DurationDistribution
 
 
+class Drift(Model):
+    """Log-sd of a provider's daily medians: an uncertainty of the profile, the same for all runs of a day.
+
+    It is shown beside the simulation's own interval and never mixed into the runs.
+    """
+
+    ttft: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Of the time to first token."""
+    speed: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Of the output speed."""
+
+
+class Limit(Model):
+    """What a provider allows one customer on one tier; exceeding it gives `rate_limit`. Enforced only under load."""
+
+    tier: Line
+    """The provider's name for the tier."""
+    rpm: PositiveTokens | None = None
+    """Requests a minute."""
+    rpd: PositiveTokens | None = None
+    """Requests a day."""
+    tpm: PositiveTokens | None = None
+    """Tokens a minute, input and output together."""
+    tpd: PositiveTokens | None = None
+    """Tokens a day."""
+    itpm: PositiveTokens | None = None
+    """Input tokens a minute."""
+    otpm: PositiveTokens | None = None
+    """Output tokens a minute."""
+    concurrency: PositiveTokens | None = None
+    """Requests at a time."""
+    reserves: Literal["max_tokens", "nothing"] | None = None
+    """What is set aside when a request is admitted: input and `max_tokens`, or nothing until it has ended."""
+    counts_cached: bool | None = None
+    """Whether cached input counts."""
+
+
 class Measured(Model):
     """The law of one attempt from measurements (docs/semantics.md).
 
@@ -69,6 +106,12 @@ class Measured(Model):
     variation: Variation = Variation()
     stall: Stall | None = None
     network: DurationDistribution | None = None
+    """What the user's place adds to each call; `--region` sets it from the catalogue's table."""
+    measured_from: Identifier | None = None
+    """Region of the client that measured the TTFT."""
+    thinking: dict[Identifier, CountDistribution] = Field(default={})
+    """Hidden reasoning tokens by effort, for steps that name an `effort`."""
+    drift: Drift | None = None
 
 
 class Law(Model):
@@ -97,6 +140,8 @@ class Price(Model):
     output: PricePerToken
     reasoning: PricePerToken | None = None
     per_call: Usd = 0.0
+    batch: Share | None = None
+    """What the provider's batch interface costs, as a share of these prices; the answer then takes hours."""
 
 
 class Power(Model):
@@ -123,6 +168,12 @@ class Evidence(Model):
     n: int | None = Field(default=None, ge=1)
     kind: Literal["measured", "published", "derived", "assumed"]
     value: float | None = None
+    input_tokens: PositiveTokens | None = None
+    """Input of the requests that were measured."""
+    concurrency: PositiveTokens | None = None
+    """How many requests were under way at a time."""
+    region: Identifier | None = None
+    """Where they came from."""
     note: Prose = ""
 
 
@@ -131,7 +182,6 @@ class Backend(Model):
 
     later: ClassVar[Mapping[str, str]] = {
         "capacity": "capacity comes with the simulation of load; leave it out",
-        "limits": "rate limits come with the simulation of load; leave them out",
     }
     schema_version: Literal[1] = 1
     name: Line
@@ -147,4 +197,5 @@ class Backend(Model):
     errors: Errors = Field(default={})
     price: Price | None = None
     power: Power | None = None
+    limits: Items[Limit] = ()
     evidence: Items[Evidence] = ()

@@ -85,6 +85,8 @@ class ModelFields(CallStep):
     """Visible output, drawn anew by each attempt."""
     reasoning_tokens: CountDistribution | None = None
     """Hidden output before the first visible token: waited for, paid, not shown."""
+    effort: Identifier | None = None
+    """How hard a reasoning model thinks, such as `low` or `high`, where `reasoning_tokens` does not say."""
     max_tokens: PositiveTokens | None = None
     """Bound on reasoning and output together."""
     media: Media | None = None

@@ -184,8 +184,11 @@ def model_timeline(attempt: Attempt, factor: float, input_tokens: int, cached: i
     slow = factor * math.exp(measured.variation.between_calls * keys.normal(attempt.draw(keys.CALL_NOISE)))
     rate = max(SLOWEST, laws.duration(measured.decode_rate, attempt.draw(keys.RATE)))
     tokens = Tokens(input_tokens, cached)
-    if getattr(attempt.step, "reasoning_tokens", None) is not None:
-        tokens.reasoning = laws.count(attempt.step.reasoning_tokens, attempt.draw(keys.REASONING))
+    thinking = getattr(attempt.step, "reasoning_tokens", None)
+    if thinking is None and getattr(attempt.step, "effort", None) is not None:
+        thinking = measured.thinking.get(attempt.step.effort)
+    if thinking is not None:
+        tokens.reasoning = laws.count(thinking, attempt.draw(keys.REASONING))
     tokens.output = laws.count(attempt.step.output_tokens, attempt.draw(keys.OUTPUT))
     _bound(tokens, attempt)
     t_net = laws.duration(measured.network, attempt.draw(keys.NETWORK)) if measured.network is not None else 0.0
