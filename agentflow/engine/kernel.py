@@ -5,25 +5,26 @@ runs, so no event queue is needed. What a later moment takes back (losers of a j
 failed, a deadline) is mended by evaluating the visits under way again with a cut: draws are keyed, so the
 second evaluation sees what the first saw. `docs/semantics.md` says what a run means.
 
-All compiled code is in this one file: numba's cache is keyed by the file of the entry point and does not
-notice an edited callee elsewhere (decision 0001). Shapes: N nodes, E edges, S steps, B backends, R runs of a block.
+All compiled code is in this one file, and in `lowering`: numba's cache is keyed by the file of the entry point and does
+not notice an edit elsewhere, so what is imported is part of the entry point's own key (decision 0001). Shapes: N nodes,
+E edges, S steps, B backends, R runs of a block.
 """
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal, localcontext
 from math import inf, log, sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from llvmlite.ir import IntType
-from numba import njit, types
-from numba.core import cgutils
-from numba.core.typing.templates import AttributeTemplate
-from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
+from numba import njit
 
+from agentflow.engine import lowering, state
+from agentflow.engine.lowering import reference
 from agentflow.plan import layout as L
-from agentflow.result import HIST_OFFSET
+from agentflow.result import HIST_BINS, HIST_OFFSET
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MUL1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -54,73 +55,10 @@ def _exp_table() -> tuple[float, Any, Any]:
 
 EXP_LOW, EXP_BITS, EXP_TAIL = _exp_table()
 
-INT32 = IntType(32)
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 inlined: Any = njit(forceinline=True, **OPTIONS)
 compiled: Any = njit(**OPTIONS)
 fused: Any = njit(forceinline=True, fastmath={"contract"}, **OPTIONS)
-
-
-# --- tuples by reference ------------------------------------------------------------------------------
-
-
-class Reference(types.Type):
-    """Address of a tuple of arrays: to pass the tuples by value is to push 350 words a call, and slow to compile."""
-
-    def __init__(self, target: Any) -> None:
-        super().__init__(name=f"Reference({target})")
-        self.target = target
-
-
-@register_model(Reference)
-class _ReferenceModel(models.OpaqueModel):
-    """A bare pointer."""
-
-
-@infer_getattr
-class _ReferenceAttributes(AttributeTemplate):
-    """A reference has its tuple's fields."""
-
-    key = Reference
-
-    def generic_resolve(self, value, attribute):  # type: ignore[no-untyped-def, override]
-        fields = value.target.fields
-        return value.target.types[fields.index(attribute)] if attribute in fields else None
-
-
-@lower_getattr_generic(Reference)  # type: ignore[no-untyped-call]
-def _load_field(context, builder, kind, value, attribute):  # type: ignore[no-untyped-def]
-    """Load what indexing needs of an array; nothing that runs below `simulate_block` changes it."""
-    index = kind.target.fields.index(attribute)
-    whole_type = context.get_value_type(kind.target)
-    base = builder.gep(builder.bitcast(value, whole_type.as_pointer()), [INT32(0), INT32(index)])
-    array = context.make_array(kind.target.types[index])(context, builder)
-    stored = context.make_array(kind.target.types[index])(context, builder, ref=base)
-
-    def load(pointer):  # type: ignore[no-untyped-def]
-        got = builder.load(pointer)
-        got.set_metadata("invariant.load", builder.module.add_metadata([]))
-        return got
-
-    array.data = load(stored._get_ptr_by_name("data"))  # type: ignore[no-untyped-call]
-    for name in ("shape", "strides"):
-        at = stored._get_ptr_by_name(name)
-        parts = []
-        for n in range(kind.target.types[index].ndim):
-            parts.append(load(builder.gep(at, [INT32(0), INT32(n)])))  # type: ignore[no-untyped-call]
-        setattr(array, name, cgutils.pack_array(builder, parts))  # type: ignore[no-untyped-call]
-    return array._getvalue()
-
-
-@intrinsic
-def reference(context, x):  # type: ignore[no-untyped-def]
-    """Address of a tuple's copy on the stack."""
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        copy = cgutils.alloca_once_value(builder, arguments[0])  # type: ignore[no-untyped-call]
-        return builder.bitcast(copy, cgutils.voidptr_t)
-
-    return Reference(x)(x), generate
 
 
 # --- random numbers ---------------------------------------------------------------------------------
@@ -867,9 +805,9 @@ def cut_losers(P, W, node, t, stamp):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def output_of(P, W, v):  # type: ignore[no-untyped-def]
+def output_of(W, v):  # type: ignore[no-untyped-def]
     """Visible output tokens of a value: a node's, or one that a composite exports."""
-    n = P.node_i.shape[0]
+    n = W.counter[L.K_NODES]
     return W.sf[v, L.F_OUT] if v < n else W.exported[v - n]
 
 
@@ -877,14 +815,14 @@ def output_of(P, W, v):  # type: ignore[no-untyped-def]
 def export(P, W, node, first, last, ok):  # type: ignore[no-untyped-def]
     """Add up what a composite hands on, over its iterations or instances first <= i < last."""
     at = P.node_i[node, L.N_LIST_LO]
-    n = P.node_i.shape[0]
+    n = W.counter[L.K_NODES]
     while at < P.node_i[node, L.N_LIST_HI]:
         target, width, rows = P.lists[at], P.lists[at + 1], P.lists[at + 2]
         at += 3
         x = 0.0
         if ok:
             for i in range(at + first * width, at + last * width):
-                x += output_of(P, W, P.lists[i])
+                x += output_of(W, P.lists[i])
         if target < n:
             W.sf[target, L.F_OUT] = x
         else:
@@ -931,7 +869,7 @@ def with_references(P, W, node, start, x):  # type: ignore[no-untyped-def]
             and W.sf[when, L.F_END] <= start
             and W.sf[when, L.F_CUT] > start
         ):
-            x += P.ref_f[i] * output_of(P, W, P.ref_i[i, 0])
+            x += P.ref_f[i] * output_of(W, P.ref_i[i, 0])
     hist = P.node_i[node, L.N_HIST]
     if hist >= 0:
         x += W.sf[hist, L.F_OUT]
@@ -1021,7 +959,7 @@ def do_check(P, W, node, run_key, stamp):  # type: ignore[no-untyped-def]
     if P.node_i[opening, L.N_KIND] == L.CHECK:
         W.sf[node, L.F_OUT] = W.sf[opening, L.F_OUT]
     for i in range(P.node_i[node, L.N_LIST_LO], P.node_i[node, L.N_LIST_HI]):
-        W.sf[node, L.F_OUT] += output_of(P, W, P.lists[i])
+        W.sf[node, L.F_OUT] += output_of(W, P.lists[i])
     key = mix(run_key ^ P.node_hash[node])
     go_on = uniform(draw_key(key, L.QV_GO_ON)) < P.node_p[node]
     if r - W.sf[opening, L.F_END] > P.totals[0] - r:
@@ -1269,7 +1207,6 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
     used_fallback = False
     cost, calls, attempts = 0.0, 0.0, 0.0
     t_in, t_cached, t_out, t_reasoning = 0.0, 0.0, 0.0, 0.0
-    bins = O.histogram.shape[1]
     for v in range(W.counter[L.K_VISITED]):
         node = W.visited[v]
         kind = P.node_i[node, L.N_KIND]
@@ -1280,7 +1217,7 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
         latency = W.sf[node, L.F_END] - W.sf[node, L.F_START]
         O.step_f[step, L.ST_LATENCY] += latency
         place = (np.float64(latency).view(np.int64) >> 45) - HIST_OFFSET
-        O.histogram[step, min(max(place, 0), bins - 1)] += 1
+        O.histogram[step, min(max(place, 0), HIST_BINS - 1)] += 1
         if kind == L.END:
             O.step_f[step, L.ST_EXECUTIONS] += 1.0
             continue
@@ -1379,7 +1316,7 @@ def last_end(P, W):  # type: ignore[no-untyped-def]
 @compiled
 def verdict_of_run(P, W, stamp):  # type: ignore[no-untyped-def]
     """How a run ends before anything is cut: (outcome, cut or inf, e2e, last visit of its path, answer)."""
-    n = P.node_i.shape[0]
+    n = W.counter[L.K_NODES]
     deadline = P.totals[0]
     answer = answer_node(P, W, stamp)
     e2e, end_node = 0.0, answer
@@ -1425,7 +1362,7 @@ def no_call(W, node):  # type: ignore[no-untyped-def]
 @compiled
 def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
     """`simulate_block`, with its tuples by reference."""
-    n = P.node_i.shape[0]
+    n = W.counter[L.K_NODES]
     base = mix(np.uint64(seed) + GOLDEN)
     budgeted = P.totals[1] < inf or P.totals[2] < inf
     for i in range(runs.shape[0]):
@@ -1574,7 +1511,7 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
         if end_node < 0:
             end_node = last_visit(P, W)
         add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp)
-    for step in range(W.plain.shape[0]):
+    for step in range(W.counter[L.K_STEPS]):
         count = np.float64(W.plain[step])
         W.plain[step] = 0
         O.step_f[step, L.ST_EXECUTIONS] += count
@@ -1582,7 +1519,24 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
         O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += count
 
 
-@njit(cache=True, nogil=True, **OPTIONS)
-def simulate_block(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
-    """Simulate the runs with these numbers (int64[R]); add to O, whose rows are in the order of `runs`."""
-    simulate_runs(reference(P), reference(W), reference(O), runs, seed)  # type: ignore[call-arg]
+def _sources() -> int:
+    """Digest of the other files whose figures are compiled in: numba's cache sees only this one."""
+    digest = hashlib.blake2b(digest_size=7)
+    for module in (L, lowering, state):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _entry(sources: int) -> Any:
+    """Make the function that Python calls; what it holds on to is part of its key in the cache."""
+
+    @njit(cache=True, nogil=True, **OPTIONS)
+    def simulate_block(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
+        """Simulate the runs with these numbers (int64[R]); add to O, whose rows are in the order of `runs`."""
+        if sources:
+            simulate_runs(reference(P), reference(W), reference(O), runs, seed)  # type: ignore[call-arg]
+
+    return simulate_block
+
+
+simulate_block = _entry(_sources())
