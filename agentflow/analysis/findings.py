@@ -21,6 +21,7 @@ from agentflow.analysis.scenario import (
     load,
     run_scenarios,
 )
+from agentflow.analysis.setting import Setting
 from agentflow.schema import Backend, Workflow
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def find(
     threads: int | None = None,
     baseline: str | None = None,
     progress: Progress | None = None,
+    setting: Setting | None = None,
 ) -> Findings:
     """Simulate a workflow on each backend and gather what a report shows.
 
@@ -73,7 +75,7 @@ def find(
     ----------
     workflow
         A workflow, its name in the catalogue, or the path of its file.
-    backends, assign, runs, seed, threads, baseline, progress
+    backends, assign, runs, seed, threads, baseline, progress, setting
         As for `compare`.
 
     Raises
@@ -86,7 +88,7 @@ def find(
     from agentflow.plan.merge import merge_plans
 
     document = load(workflow)
-    scenarios = build_scenarios(document, backends, assign)
+    scenarios = build_scenarios(document, backends, assign, setting)
     position = find_baseline(scenarios, baseline)
     results = run_scenarios(scenarios, runs, seed, threads, None, progress)
     plans = [compile_plan(document, scenario.assignment, documents.position_of) for scenario in scenarios]

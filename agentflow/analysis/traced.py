@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agentflow import documents
-from agentflow.analysis.assignment import BackendLike, assign_backends
-from agentflow.analysis.scenario import WorkflowLike, load
+from agentflow.analysis.assignment import BackendLike
+from agentflow.analysis.scenario import WorkflowLike, build_scenarios, load
+from agentflow.analysis.setting import Setting
 from agentflow.errors import UsageError
 from agentflow.schema import Backend, Workflow
 
@@ -57,12 +58,13 @@ def trace(
     runs: Sequence[int | str] = ("typical",),
     seed: int = 0,
     sample: int = SAMPLE,
+    setting: Setting | None = None,
 ) -> Traced:
     """Simulate single runs of a workflow in full.
 
     Parameters
     ----------
-    workflow, backend, assign, seed
+    workflow, backend, assign, seed, setting
         As for `simulate`.
     runs
         Numbers of runs; `typical` is the run with the median E2E among the first `sample`, `slow` that with the p95.
@@ -79,7 +81,7 @@ def trace(
     if wrong or not runs:
         raise UsageError("a run is named by its number, from 0, or is typical or slow")
     document = load(workflow)
-    assignment = assign_backends(document, backend, assign)
+    assignment = build_scenarios(document, backend, assign, setting)[0].assignment
     plan = compile_plan(document, assignment, documents.position_of)
     words = [run for run in runs if isinstance(run, str)]
     chosen = {}

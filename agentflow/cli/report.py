@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from agentflow.cli import output
-from agentflow.cli.simulate import Assign, Runs, Seed, Threads, Workflow, _assignments
+from agentflow.cli.simulate import (
+    Assign,
+    NewConnections,
+    PriceTrend,
+    Region,
+    Runs,
+    Seed,
+    SpeedTrend,
+    Threads,
+    When,
+    Workflow,
+    _assignments,
+    _setting,
+)
 from agentflow.errors import UsageError
 
 
@@ -23,9 +36,14 @@ def report(
     baseline: Annotated[
         str | None, typer.Option(help="What the others are compared with; by default the slowest.")
     ] = None,
+    region: Region = None,
+    new_connections: NewConnections = False,
+    price_trend: PriceTrend = None,
+    speed_trend: SpeedTrend = None,
+    when: When = None,
 ) -> None:
     """Write a report as one HTML file: charts, live what-ifs and all evidence, for any browser, with no network."""
-    assigned = _assignments(assign)
+    assigned, setting = _assignments(assign), _setting(region, new_connections, price_trend, speed_trend, when)
     if not output_file.parent.is_dir():
         raise UsageError(f"--output {output_file}: there is no folder {output_file.parent}")
     from agentflow.analysis.findings import find
@@ -34,7 +52,7 @@ def report(
     with output.progress() as progress:
         found = find(
             workflow, backend or None, assign=assigned, runs=runs, seed=seed, threads=threads, baseline=baseline,
-            progress=progress,
+            progress=progress, setting=setting,
         )  # fmt: skip
     from agentflow.report.page import render_page
 

@@ -8,7 +8,18 @@ from typing import Annotated, Literal
 import typer
 
 from agentflow.cli import output
-from agentflow.cli.simulate import Assign, Seed, Workflow, _assignments
+from agentflow.cli.simulate import (
+    Assign,
+    NewConnections,
+    PriceTrend,
+    Region,
+    Seed,
+    SpeedTrend,
+    When,
+    Workflow,
+    _assignments,
+    _setting,
+)
 from agentflow.errors import UsageError, quoted
 
 
@@ -22,6 +33,11 @@ def trace(
     runs: Annotated[int, typer.Option(help="Trace runs 0 to K-1.", min=0, max=10_000)] = 0,
     sample: Annotated[int, typer.Option(help="Runs among which to find a typical or slow one.", min=1)] = 2000,
     seed: Seed = 0,
+    region: Region = None,
+    new_connections: NewConnections = False,
+    price_trend: PriceTrend = None,
+    speed_trend: SpeedTrend = None,
+    when: When = None,
     format: Annotated[
         Literal["chrome", "otlp", "mermaid"], typer.Option(help="chrome opens in ui.perfetto.dev.")
     ] = "chrome",
@@ -37,11 +53,11 @@ def trace(
     wanted: list[int | str] = [*(run or ()), *range(runs)]
     wanted += ["typical"] if typical or not (wanted or slow) else []
     wanted += ["slow"] if slow else []
-    assigned = _assignments(assign)
+    assigned, setting = _assignments(assign), _setting(region, new_connections, price_trend, speed_trend, when)
     from agentflow.analysis.traced import trace as trace_scenario
 
     output.announce_compiling()
-    traced = trace_scenario(workflow, backend, assign=assigned, runs=wanted, seed=seed, sample=sample)
+    traced = trace_scenario(workflow, backend, assign=assigned, runs=wanted, seed=seed, sample=sample, setting=setting)
     from agentflow.report import trace as formats
 
     if format == "mermaid":

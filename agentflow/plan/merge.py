@@ -103,6 +103,7 @@ class _Tables:
         error[:, L.E_RETRY_AFTER] += np.where(after >= 0, at["dist_i"], 0).astype(np.int32)
         stall = moved["backend_i"][:, L.B_STALL_DIST]
         moved["backend_i"][:, L.B_STALL_DIST] += np.where(stall >= 0, at["dist_i"], 0).astype(np.int32)
+        moved["backend_i"][:, L.B_TABLE] += at["table"]
         dist = moved["dist_i"]
         for row in dist[dist[:, L.D_FAMILY] == L.MIXTURE]:
             parts = slice(row[L.D_OFF] + row[L.D_LEN], row[L.D_OFF] + 2 * row[L.D_LEN])

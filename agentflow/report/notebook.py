@@ -17,7 +17,7 @@ from agentflow.report.tables import times
 from agentflow.result import Result
 from agentflow.schema import Workflow
 
-_NUMBERS = ' style="text-align:right"'
+_NUMBERS = ' style="text-align:right;padding:2px 10px"'
 
 
 @singledispatch

@@ -79,6 +79,7 @@ def summary_svg(summary: Summary) -> str:
 @dataclass(frozen=True)
 class _Picture:
     rows: Sequence[Row]
+    kind: str
     title: str
     note: str
 
@@ -88,7 +89,7 @@ def _comparison(comparison: Comparison) -> _Picture:
     names = sorted({case.summary.workflow for case in cases})
     rows = [_whole(case.label, case.summary) for case in cases]
     note = "bars: mean by component; whiskers: p50 to p95"
-    return _Picture(rows, ", ".join(names), f"{note}; {cases[0].summary.runs:,} runs each")
+    return _Picture(rows, "scenario", ", ".join(names), f"{note}; {cases[0].summary.runs:,} runs each")
 
 
 def _summary(summary: Summary) -> _Picture:
@@ -101,7 +102,7 @@ def _summary(summary: Summary) -> _Picture:
     places = ", ".join(sorted(set(summary.assignment.values())))
     note = f"mean critical path by step and component; whisker: p50 to p95; {summary.runs:,} runs"
     title = f"{summary.workflow} on {places}" if places else summary.workflow
-    return _Picture([*steps, _whole("the whole", summary)], title, note)
+    return _Picture([*steps, _whole("the whole", summary)], "step", title, note)
 
 
 def plot_law(name: str, points: Sequence[LawPoint], input_tokens: int, path: Path) -> None:
@@ -182,15 +183,17 @@ def _draw(picture: _Picture, into: Path | io.StringIO, suffix: str, style: dict[
         figure = Figure(figsize=(8.6, 1.6 + 0.42 * len(rows)), layout="constrained")
         axes = figure.subplots()
         _bars(axes, rows)
-        _frame(figure, axes, printable(picture.title, 60), picture.note)
+        _frame(figure, axes, picture)
         figure.savefig(into, dpi=150, format=suffix[1:], metadata=_METADATA[suffix])
 
 
-def _frame(figure: Any, axes: Any, title: str, note: str) -> None:
+def _frame(figure: Any, axes: Any, picture: _Picture) -> None:
     """Put the title, the axis and the legend outside the bars."""
-    axes.set_title(title, loc="left", fontweight="bold", fontsize=12, pad=20)
-    axes.annotate(note, (0, 1), xytext=(0, 6), xycoords="axes fraction", textcoords="offset points",
+    axes.set_title(printable(picture.title, 60), loc="left", fontweight="bold", fontsize=12, pad=20)
+    axes.annotate(picture.note, (0, 1), xytext=(0, 6), xycoords="axes fraction", textcoords="offset points",
                   fontsize=9, color="#555555")  # fmt: skip
+    axes.annotate(picture.kind, (0, 1), xytext=(-6, 6), xycoords="axes fraction", textcoords="offset points",
+                  fontsize=9, color="#555555", ha="right")  # fmt: skip
     axes.set_xlabel("time from the request to the answer (s)")
     axes.xaxis.grid(True, color="#DDDDDD")
     axes.set_axisbelow(True)

@@ -17,6 +17,7 @@ import pytest
 
 from agentflow import documents
 from agentflow.analysis.findings import Findings, find
+from agentflow.analysis.setting import Setting
 from agentflow.cli import run as command
 from agentflow.engine import run_plan
 from agentflow.plan import layout as L
@@ -441,3 +442,10 @@ def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert data["labels"] == ["groq", "together"] and data["components"] == list(L.COMPONENTS)
     assert command(["report", "tool-use", "--backend", "groq", "--output", str(tmp_path / "no" / "x.html")]) == 2
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_region_and_the_providers_drift_are_told(findings: Findings) -> None:
+    plain = render_page(findings)
+    assert "from day to day" in plain and "Assumed:" not in plain
+    far = find("tool-use", ["groq"], runs=300, setting=Setting(region="eu-hetzner"))
+    assert "Assumed: calls from eu-hetzner" in render_page(far)

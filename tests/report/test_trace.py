@@ -157,9 +157,9 @@ def test_parallel_visits_have_lanes_of_their_own_and_a_composite_holds_what_runs
     lanes = slices(trace(workflow(steps), PLACE, runs=[0]))
     named = {tid: [e["name"] for e in lane if e["cat"] != "component"] for (_, tid), lane in lanes.items() if tid > 1}
     assert named == {
-        2: ["wide", "wide.p #1", "wide.q #1", "last"],
-        3: ["wide.p #2", "wide.q #2"],
-        4: ["wide.p #3", "wide.q #3"],
+        2: ["wide", "wide.p (1)", "wide.q (1)", "last"],
+        3: ["wide.p (2)", "wide.q (2)"],
+        4: ["wide.p (3)", "wide.q (3)"],
     }
 
 
@@ -274,7 +274,7 @@ def test_mermaid_leaves_the_shortest_of_very_many_out_and_says_so() -> None:
     steps = {f"s{i}": tool(1.0 + i) for i in range(130)}
     text = mermaid_gantt(trace(workflow(steps), PLACE, runs=[0]))
     assert "the 120 longest of 130 visits" in text
-    assert "s129 130.00 s" in text and "s0 1.00 s" not in text
+    assert "s129, 130.00 s" in text and "s0, 1.00 s" not in text
 
 
 # --- names, the command -----------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ def render_page(findings: Findings, extra: Sequence[Extra] = ()) -> str:
         version=__version__,
         runs=first.runs,
         seed=first.seed,
+        assumptions=first.manifest.get("assumptions", ""),
         plan=first.manifest.get("plan_fingerprint"),
         takeaway=words,
         sentence=sentence,

@@ -52,6 +52,7 @@ class Row:
     p50: str
     p95: str
     interval: str
+    drift: str
     ttft: str
     cost: str
     answered: str
@@ -164,6 +165,7 @@ def _row(case: Case, number: int, is_baseline: bool, most: float) -> Row:
         p50=seconds(s.e2e_s["p50"].value),
         p95=seconds(p95.value),
         interval="" if p95.low is None or p95.high is None else f"{seconds(p95.low)} to {seconds(p95.high)}",
+        drift="{} to {}".format(*map(seconds, s.drift["p50"])) if s.drift else "",
         ttft=seconds(s.ttft_s["p50"].value),
         cost=dollars(1000 * s.cost_usd["mean"].value) if s.cost_usd else "not known",
         answered=share(1.0 - lost),

@@ -60,7 +60,7 @@ def _row(visit: Visit) -> str:
     tags += [f"n{visit.node}", _moment(start), f"{end - start}ms"]
     seconds = visit.end_s - visit.start_s
     note = f" ({visit.status})" if visit.status != "done" else ""
-    return f"    {_safe(title(visit))} {seconds:.2f} s{note} :{', '.join(tags)}"
+    return f"    {_safe(title(visit))}, {seconds:.2f} s{note} :{', '.join(tags)}"
 
 
 def _moment(ms: int) -> str:

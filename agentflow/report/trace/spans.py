@@ -53,8 +53,8 @@ def pieces(visit: Visit) -> list[Piece]:
 
 def title(visit: Visit) -> str:
     """Name a visit: its step's path, with the iterations and instances around it, counted from 1."""
-    name = printable(visit.step, 200)
-    return name + "".join(f" #{index + 1}" for index in visit.indices)
+    indices = ".".join(str(index + 1) for index in visit.indices)
+    return printable(visit.step, 200) + (f" ({indices})" if indices else "")
 
 
 def lanes(visits: Sequence[Visit]) -> Mapping[int, int]:

@@ -39,7 +39,7 @@ function newState(tables, data) {
 }
 
 function makeCalls(tables, draws, knobs, state) {
-  const { spec_i, spec_f, place_i, place_f, draw_i, error_i, error_f, layer_i, layer_f, backend_i, backend_f } = tables;
+  const { spec_i, spec_f, place_i, place_f, draw_i, error_i, error_f, layer_i, layer_f, backend_i, backend_f, table } = tables;
   const { node_i } = tables;
   const [sw, sfw, pw, pfw] = ["spec_i", "spec_f", "place_i", "place_f"].map((name) => tables[name + "_width"]);
   const [dw, ew, efw, lw, lfw] = ["draw_i", "error_i", "error_f", "layer_i", "layer_f"].map((name) => tables[name + "_width"]);
@@ -125,6 +125,47 @@ function makeCalls(tables, draws, knobs, state) {
   }
 
   /** One hedge copy of a call; `base` is the spec whatever the backend, `spec` its row at the chosen one. */
+  // A column of a table by length at x: straight lines; flat before the first length, never down after the last.
+  function columnAt(lo, n, column, x) {
+    const at = lo + column * n;
+    if (n === 1 || x <= table[lo]) return table[at];
+    let i = 1;
+    while (i < n - 1 && x > table[lo + i]) i++;
+    const y0 = table[at + i - 1], y1 = table[at + i];
+    const y = y0 + (y1 - y0) * (x - table[lo + i - 1]) / (table[lo + i] - table[lo + i - 1]);
+    return x <= table[lo + n - 1] ? y : Math.max(y, y1);
+  }
+
+  // Law of a deployment or a table, into `law`: seconds of queue, prefill, first gap, growth from gap to gap.
+  const law = { wait: 0, prefill: 0, gap: 0, growth: 0 };
+  function served(b, tokens, cached) {
+    const f = b * bfw, fresh = tokens - cached;
+    if (backend_i[b * bw + B_LAW] === LAW_TABLE) {
+      const lo = backend_i[b * bw + B_TABLE], n = backend_i[b * bw + B_LENGTHS];
+      law.wait = columnAt(lo, n, 1, fresh);
+      law.prefill = columnAt(lo, n, 2, fresh);
+      law.gap = columnAt(lo, n, 3, tokens);
+      law.growth = 0;
+      return;
+    }
+    law.growth = backend_f[f + B_GROWTH];
+    const square = backend_f[f + B_SQUARE] * (tokens * tokens - cached * cached);
+    law.wait = backend_f[f + B_WAITING];
+    law.prefill = backend_f[f + B_FIXED] + backend_f[f + B_PREFILL] * fresh + square;
+    law.gap = backend_f[f + B_TOKEN] + law.growth * (tokens + 1);
+  }
+
+  function spanOf(gap, growth, n) {
+    return n * (gap + growth * 0.5 * (n - 1));
+  }
+
+  // Whole gaps that fit into t seconds: `spanOf` inverted.
+  function gapsIn(gap, growth, t) {
+    if (growth === 0) return Math.floor(t / gap);
+    const half = gap - 0.5 * growth;
+    return Math.floor(2 * t / (half + Math.sqrt(half * half + 2 * growth * t)));
+  }
+
   function evaluateCopy(run, node, base, spec, copy, begin, cut, tokens) {
     let cNet = 0, cQueue = 0, cPrefill = 0, cReasoning = 0, cDecode = 0, cBackoff = 0, cOther = 0;
     let uIn = 0, uCached = 0, uOut = 0, uReasoning = 0, uCost = 0, uAttempts = 0, uCalls = 1;
@@ -172,17 +213,31 @@ function makeCalls(tables, draws, knobs, state) {
         if (stall > 0 && draws.uniform(run, node, attempt + Q_STALL) < stall) {
           tQueue += s * draws.value(backend_i[b * bw + B_STALL_DIST], run, node, attempt + Q_STALL_TIME);
         }
-        const more = Math.max(0, tokens - cached - backend_f[f + B_TTFT_INPUT]);
-        let tPrefill = tQueue + (knobs.ttft[base] * value[Q_TTFT] + more * backend_f[f + B_PREFILL]) * s;
-        const gap = s / Math.max(knobs.speed[base] * value[Q_RATE], SLOWEST);
-        let tFirst = tPrefill + reasoning * gap;
-        end = lasting(tFirst + Math.max(0, out - 1) * gap, kind, hang, at, at === AT_START ? tNet : tPrefill);
+        let tPrefill, gap, growth = 0;
+        if (backend_i[b * bw + B_LAW] === LAW_MEASURED) {
+          const more = Math.max(0, tokens - cached - backend_f[f + B_TTFT_INPUT]);
+          tPrefill = tQueue + (knobs.ttft[base] * value[Q_TTFT] + more * backend_f[f + B_PREFILL]) * s;
+          gap = s / Math.max(knobs.speed[base] * value[Q_RATE], SLOWEST);
+        } else {
+          served(b, tokens, cached);
+          tQueue += law.wait * s;
+          tPrefill = tQueue + knobs.ttft[base] * law.prefill * s;
+          gap = law.gap * s / knobs.speed[base];
+          growth = law.growth * s / knobs.speed[base];
+        }
+        const seen = gap + growth * reasoning; // the first gap that the user sees
+        let tFirst = tPrefill + spanOf(gap, growth, reasoning);
+        end = tFirst + spanOf(seen, growth, Math.max(0, out - 1));
+        end = lasting(end, kind, hang, at, at === AT_START ? tNet : tPrefill);
         let stopped = kind >= 0 && (kind === TIMEOUT || at !== AT_END);
         let counted = kind === TIMEOUT ? end >= tNet : kind < 0 || at !== AT_START;
         if (kind === TIMEOUT) tQueue = tPrefill = tFirst = Infinity;
         let idle = Infinity;
         if (tFirst > boundIdle) idle = boundIdle;
-        else if (out >= 2 && gap > boundIdle) idle = tFirst + boundIdle;
+        else if (out >= 2 && seen + growth * (out - 2) > boundIdle) {
+          const before = seen > boundIdle ? 0 : Math.floor((boundIdle - seen) / growth) + 1;
+          idle = tFirst + spanOf(seen, growth, before) + boundIdle;
+        }
         idle = Math.min(idle, boundAttempt);
         if (idle < end) {
           end = idle; err = TIMEOUT; stopped = true; counted = idle >= tNet;
@@ -196,9 +251,9 @@ function makeCalls(tables, draws, knobs, state) {
           if (end < tFirst || (err === kind && at !== AT_END)) {
             usedOut = 0;
             usedReasoning = 0;
-            if (end > tPrefill) usedReasoning = Math.min(reasoning, Math.floor((end - tPrefill) / gap));
+            if (end > tPrefill) usedReasoning = Math.min(reasoning, gapsIn(gap, growth, end - tPrefill));
           } else {
-            usedOut = Math.min(out, 1 + Math.floor((end - tFirst) / gap));
+            usedOut = Math.min(out, 1 + gapsIn(seen, growth, end - tFirst));
           }
           tNet = Math.min(end, tNet);
           tQueue = Math.min(end, tQueue);

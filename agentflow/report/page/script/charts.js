@@ -76,13 +76,14 @@ function stackRows(page, totals) {
 function drawStack(box, page, rows, startRows) {
   const before = new Map(startRows.map((row) => [row.name, row.total]));
   const whole = rows.reduce((sum, row) => sum + row.total, 0), startWhole = startRows.reduce((sum, row) => sum + row.total, 0);
-  const high = 26, { picture, width } = frame(box, rows.length * high + 48, `Mean critical path by step, ${seconds(whole)} s in all`);
-  const left = roomFor(rows.map((row) => row.name), width), right = width - 74, bottom = rows.length * high + 8;
+  const high = 26, { picture, width } = frame(box, rows.length * high + 64, `Mean critical path by step, ${seconds(whole)} s in all`);
+  const left = roomFor(rows.map((row) => row.name), width), right = width - 74, top = 16, bottom = top + rows.length * high + 8;
   const most = Math.max(whole, startWhole, 1e-9), scale = (x) => left + (right - left) * x / most;
-  secondsAxis(picture, scale, ticks(0, most, Math.max(3, Math.floor(width / 130))), left, right, 0, bottom, "time since the request (s)" + (width > 560 ? ", mean parts laid end to end" : ""));
+  secondsAxis(picture, scale, ticks(0, most, Math.max(3, Math.floor(width / 130))), left, right, top, bottom, "time since the request (s)" + (width > 560 ? ", mean parts laid end to end" : ""));
+  picture.append(svg("text", { class: "soft", x: left - 10, y: 12, "text-anchor": "end" }, "step"));
   let at = 0;
   rows.forEach((row, i) => {
-    const y = i * high + 5, name = svg("text", { x: left - 10, y: y + 13, "text-anchor": "end" }, cut(row.name, Math.floor((left - 10) / 7)));
+    const y = top + i * high + 5, name = svg("text", { x: left - 10, y: y + 13, "text-anchor": "end" }, cut(row.name, Math.floor((left - 10) / 7)));
     name.append(svg("title", {}, row.name));
     picture.append(name);
     const was = before.get(row.name);
@@ -134,6 +135,7 @@ function drawWaterfall(box, page, trace) {
   const left = roomFor(visits.map((visit) => visitName(page, visit)), width), right = width - 64, top = 16, bottom = top + visits.length * high + 6;
   const most = Math.max(trace.e2e, ...visits.map((visit) => visit.end), 1e-9), scale = (x) => left + (right - left) * x / most;
   secondsAxis(picture, scale, ticks(0, most, Math.max(3, Math.floor(width / 130))), left, right, top, bottom, "time since the request (s)");
+  picture.append(svg("text", { class: "soft", x: left - 10, y: 10, "text-anchor": "end" }, "step"));
   const order = page.components.map((name, c) => [name, c]);
   order.unshift(order.splice(page.components.indexOf("wait"), 1)[0]); // a hedge's wait comes first
   visits.forEach((visit, i) => {
