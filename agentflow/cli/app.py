@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentflow.cli import calibrate, catalogue, simulate
+from agentflow.cli import calibrate, catalogue, insight, simulate
 from agentflow.errors import UsageError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command()(simulate.run)
 app.command()(simulate.compare)
 app.command()(simulate.demo)
+app.command()(insight.explain)
 app.command()(calibrate.calibrate)
 app.command()(catalogue.validate)
 app.command("list")(catalogue.list_)
