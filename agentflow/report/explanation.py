@@ -91,7 +91,7 @@ def components_table(explanation: Explanation, console: Console) -> Table:
 def losses_table(explanation: Explanation) -> Table:
     """Show what the critical path loses."""
     tail = explanation.tail_runs > 0
-    table = grid("lost to", ">mean\ns", ">share\n", *([">tail\ns", ">share\n"] if tail else []), "most at\n", wrap=(0,))
+    table = grid("lost to", ">mean\ns", ">share\n", *([">tail\ns", ">share\n"] if tail else []), "most at\n", wrap=(0, 3, 5))
     for loss in explanation.losses:
         if loss.mean_s.value <= 0.0 and (loss.tail_s is None or loss.tail_s.value <= 0.0):
             continue
@@ -99,7 +99,7 @@ def losses_table(explanation: Explanation) -> Table:
         if tail and loss.tail_s is not None and loss.tail_share is not None:
             cells += [seconds(loss.tail_s.value), share(loss.tail_share)]
         worst = max(loss.steps_s, key=lambda step: loss.steps_s[step], default="")
-        table.add_row(_LOSSES[loss.name], *cells, plain(worst, limit=24))
+        table.add_row(_LOSSES[loss.name], *cells, plain(worst, limit=28))
     return table
 
 
