@@ -19,8 +19,8 @@ from agentflow.cli.simulate import (
     Threads,
     When,
     Workflow,
-    _assignments,
-    _setting,
+    assignments,
+    read_setting,
 )
 from agentflow.errors import UsageError
 
@@ -43,7 +43,7 @@ def report(
     when: When = None,
 ) -> None:
     """Write a report as one HTML file: charts, live what-ifs and all evidence, for any browser, with no network."""
-    assigned, setting = _assignments(assign), _setting(region, new_connections, price_trend, speed_trend, when)
+    assigned, setting = assignments(assign), read_setting(region, new_connections, price_trend, speed_trend, when)
     if not output_file.parent.is_dir():
         raise UsageError(f"--output {output_file}: there is no folder {output_file.parent}")
     from agentflow.analysis.findings import find

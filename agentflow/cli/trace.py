@@ -17,8 +17,8 @@ from agentflow.cli.simulate import (
     SpeedTrend,
     When,
     Workflow,
-    _assignments,
-    _setting,
+    assignments,
+    read_setting,
 )
 from agentflow.errors import UsageError, quoted
 
@@ -53,7 +53,7 @@ def trace(
     wanted: list[int | str] = [*(run or ()), *range(runs)]
     wanted += ["typical"] if typical or not (wanted or slow) else []
     wanted += ["slow"] if slow else []
-    assigned, setting = _assignments(assign), _setting(region, new_connections, price_trend, speed_trend, when)
+    assigned, setting = assignments(assign), read_setting(region, new_connections, price_trend, speed_trend, when)
     from agentflow.analysis.traced import trace as trace_scenario
 
     output.announce_compiling()

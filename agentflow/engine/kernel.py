@@ -376,7 +376,7 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
     Adds what it used to the visit's row of W.sf and leaves its components there. Returns (end, error, first
     visible token, visible output, place); the error is -1 for success and -2 for a cut.
     """
-    c_net = c_queue = c_prefill = c_reasoning = c_decode = c_backoff = c_other = 0.0
+    c_net = c_queue = c_prefill = c_reasoning = c_decode = c_backoff = c_other = c_failed = 0.0
     u_in = u_cached = u_out = u_reasoning = u_cost = u_attempts = u_energy = 0.0
     for c in range(L.MAX_LAYERS):
         W.tries[c] = 1
@@ -497,6 +497,7 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
         t += end
         if err < 0:
             break
+        c_failed += end
         wait = next_try(P, W, spec, err, ra, ak)
         a += U1
         if wait >= 0.0:
@@ -527,6 +528,7 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
         W.sf[node, L.F_USE + L.U_CALLS] += u_calls
         W.sf[node, L.F_USE + L.U_ATTEMPTS] += u_attempts
         W.sf[node, L.F_USE + L.U_ENERGY] += u_energy
+    W.sf[node, L.F_FAILED] = c_failed
     W.sf[node, L.F_COMP + L.C_CLIENT] = 0.0
     W.sf[node, L.F_COMP + L.C_NETWORK] = c_net
     W.sf[node, L.F_COMP + L.C_QUEUE] = c_queue
@@ -1414,6 +1416,7 @@ def verdict_of_run(P, W, stamp):  # type: ignore[no-untyped-def]
 @inlined
 def no_call(W, node):  # type: ignore[no-untyped-def]
     """Empty the row of a visit that makes no call."""
+    W.sf[node, L.F_FAILED] = 0.0
     for c in range(L.F_USE, L.STATE_COLUMNS):
         W.sf[node, c] = 0.0
 
@@ -1569,6 +1572,8 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
             end_node = last_cut(P, W, e2e)
         if end_node < 0:
             end_node = last_visit(P, W)
+        W.si[n, L.V_CRIT] = end_node  # row n is the run's own: where its critical path ends, and its answer
+        W.si[n, L.V_ROUTE] = answer
         add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp)
     for step in range(W.counter[L.K_STEPS]):
         count = np.float64(W.plain[step])
