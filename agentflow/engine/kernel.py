@@ -13,7 +13,6 @@ E edges, S steps, B backends, R runs of a block.
 from __future__ import annotations
 
 import hashlib
-from decimal import Decimal, localcontext
 from math import inf, log, sqrt
 from pathlib import Path
 from typing import Any
@@ -21,39 +20,34 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from agentflow.engine import lowering, state
+from agentflow.engine import constants, lanes, lowering, state
+from agentflow.engine.constants import (
+    EXP_BITS,
+    EXP_HIGH,
+    EXP_INVERSE,
+    EXP_LOW,
+    EXP_ROUND,
+    EXP_TAIL,
+    GOLDEN,
+    MUL1,
+    MUL2,
+    NORMAL_MASK,
+    NORMAL_OFFSET,
+    NORMAL_ONE,
+    TOP_BIT,
+    UNIT,
+)
 from agentflow.engine.lowering import reference
 from agentflow.plan import layout as L
 from agentflow.result import HIST_BINS, HIST_OFFSET
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-MUL1 = np.uint64(0xBF58476D1CE4E5B9)
-MUL2 = np.uint64(0x94D049BB133111EB)
 U1, U11, U27, U30, U31, U64 = (np.uint64(n) for n in (1, 11, 27, 30, 31, 64))
-TOP_BIT = np.uint64(1 << 63)
 COPY_STRIDE = np.uint64(1024)
 NCOMP = L.NCOMP
+four_normals: Any = lanes.four_normals
+four_lines: Any = lanes.four_lines
+four_exps: Any = lanes.four_exps
 SLOWEST = 1e-3  # tok/s; a rate that draws 0 must not stop the clock
-NORMAL_OFFSET = (1023 - 54) << 5
-NORMAL_MASK = (1 << 47) - 1
-NORMAL_ONE = 1023 << 52
-EXP_ROUND = 1.5 * 2.0**52
-EXP_INVERSE = 128.0 / log(2.0)
-EXP_HIGH = float.fromhex("0x1.62e42fef80000p-8")
-
-
-def _exp_table() -> tuple[float, Any, Any]:
-    """Low part of ln(2)/128, and 2**(i/128) as bits and relative remainder, from 50 digits."""
-    with localcontext() as context:
-        context.prec = 50
-        ln2 = Decimal(2).ln()
-        exact = [(ln2 * i / 128).exp() for i in range(128)]
-        near = [float(x) for x in exact]
-        tail = [float((x - Decimal(y)) / Decimal(y)) for x, y in zip(exact, near, strict=True)]
-        return float(ln2 / 128 - Decimal(EXP_HIGH)), np.array(near).view(np.int64), np.array(tail)
-
-
-EXP_LOW, EXP_BITS, EXP_TAIL = _exp_table()
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 inlined: Any = njit(forceinline=True, **OPTIONS)
@@ -75,7 +69,7 @@ def mix(z):  # type: ignore[no-untyped-def]
 @inlined
 def uniform(k):  # type: ignore[no-untyped-def]
     """Turn a 64-bit draw into a number in (0, 1)."""
-    return (np.float64(np.int64(k >> U11)) + 0.5) * 1.1102230246251565e-16
+    return (np.float64(np.int64(k >> U11)) + 0.5) * UNIT
 
 
 @inlined
@@ -253,28 +247,39 @@ def strike(P, place, u, ak):  # type: ignore[no-untyped-def]
     return np.int64(-1), np.int64(0), -1.0, 0.0
 
 
+@compiled
+def factor_of_run(P, W, b, run_key, stamp):  # type: ignore[no-untyped-def]
+    """Draw the slowdown that a run keeps at backend b."""
+    factor = exp(P.backend_f[b, L.B_SD_RUN] * ndtri(P.normal, uniform(mix(run_key ^ P.backend_key[b]))))
+    W.backend_stamp[b] = stamp
+    W.backend_factor[b] = factor
+    return factor
+
+
+@compiled
+def noise_of_call(P, b, ak):  # type: ignore[no-untyped-def]
+    """Draw the slowdown of one attempt alone."""
+    return exp(P.backend_f[b, L.B_SD_CALL] * ndtri(P.normal, uniform(draw_key(ak, L.Q_NOISE))))
+
+
 @inlined
 def slowdown(P, W, b, run_key, stamp, ak):  # type: ignore[no-untyped-def]
     """Slowdown of one attempt: the run's factor for the backend times the call's own noise."""
     s = 1.0
-    sd = P.backend_f[b, L.B_SD_RUN]
-    if sd > 0.0:
-        if W.backend_stamp[b] != stamp:
-            W.backend_stamp[b] = stamp
-            W.backend_factor[b] = exp(sd * ndtri(P.normal, uniform(mix(run_key ^ P.backend_key[b]))))
-        s = W.backend_factor[b]
-    sd = P.backend_f[b, L.B_SD_CALL]
-    if sd > 0.0:
-        s *= exp(sd * ndtri(P.normal, uniform(draw_key(ak, L.Q_NOISE))))
+    if P.backend_f[b, L.B_SD_RUN] > 0.0:
+        if W.backend_stamp[b] == stamp:
+            s = W.backend_factor[b]
+        else:
+            s = factor_of_run(P, W, np.int64(b), run_key, stamp)
+    if P.backend_f[b, L.B_SD_CALL] > 0.0:
+        s *= noise_of_call(P, np.int64(b), ak)
     return s
 
 
-@inlined
+@compiled
 def cached_tokens(P, W, node, b, spec, tokens, node_key):  # type: ignore[no-untyped-def]
     """Input tokens of this visit that backend b has in its prefix cache."""
     hit = P.backend_f[b, L.B_HIT]
-    if hit <= 0.0:
-        return 0.0
     d = P.spec_i[spec, L.S_CACHED]
     prev = P.node_i[node, L.N_PREV]
     cached = 0.0
@@ -406,7 +411,9 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
             b = np.int64(P.place_i[place, L.P_BACKEND])
             u_attempts += 1.0
             s = slowdown(P, W, b, run_key, stamp, ak)
-            cached = cached_tokens(P, W, node, b, spec, tokens, node_key)
+            cached = 0.0
+            if P.backend_f[b, L.B_HIT] > 0.0:
+                cached = cached_tokens(P, W, node, b, np.int64(spec), tokens, node_key)
             room = P.backend_f[b, L.B_CONTEXT] - tokens
             if max(1.0, P.spec_f[spec, L.S_MAX_TOKENS]) > room:
                 kind, at, ra = np.int64(L.CONTEXT_OVERFLOW), np.int64(L.AT_START), -1.0
@@ -594,51 +601,96 @@ def evaluate(P, W, node, spec, begin, cut, node_key, run_key, stamp, tokens):  #
     return t, err, first, out, place
 
 
-@fused
-def bounded_exp(x):  # type: ignore[no-untyped-def]
-    """`exp` for |x| <= 700."""
-    shifted = x * EXP_INVERSE + EXP_ROUND
-    k = np.float64(shifted).view(np.int64)
-    n = shifted - EXP_ROUND
-    r = (x - n * EXP_HIGH) - n * EXP_LOW
-    i = k & 127
-    scale = np.int64(EXP_BITS[i] + ((k >> 7) << 52)).view(np.float64)
-    r2 = r * r
-    high = (0.5 + r * (1.0 / 6.0)) + r2 * (1.0 / 24.0 + r * (1.0 / 120.0))
-    return scale + scale * ((EXP_TAIL[i] + r) + r2 * high)
+@compiled
+def draw_odd(P, W, place, node_key):  # type: ignore[no-untyped-def]
+    """Draw the four quantities of a plain call whose families have no place in the hot path."""
+    ak = node_key + U64 * GOLDEN
+    d = P.place_i
+    W.value[0] = draw_rare(P, np.int64(d[place, L.P_POINTS]), draw_key(node_key, L.QV_INPUT))
+    W.value[1] = draw_rare(P, np.int64(d[place, L.P_POINTS + 1]), draw_key(ak, L.Q_TTFT))
+    W.value[2] = draw_rare(P, np.int64(d[place, L.P_POINTS + 2]), draw_key(ak, L.Q_RATE))
+    W.value[3] = draw_rare(P, np.int64(d[place, L.P_POINTS + 3]), draw_key(ak, L.Q_OUTPUT))
 
 
 @inlined
-def place_draw(P, place, column, k):  # type: ignore[no-untyped-def]
-    """Draw from the distribution in these columns of a plain place."""
-    f = P.place_f
-    z = normal_draw(P.normal, k)
-    e = bounded_exp(f[place, column + L.D_P0] + f[place, column + L.D_P1] * z)
-    x = f[place, column + L.D_SCALE] * e + f[place, column + L.D_SHIFT]
-    return x if x > 0.0 else 0.0
+def bent(P, place, lane, z, straight):  # type: ignore[no-untyped-def]
+    """Logarithm of a lane's draw: on the line, or where it has a quantile table, between its points."""
+    n = P.place_i[place, L.P_LENGTHS + lane]
+    if n == 0:
+        return straight
+    lo = np.int64(P.place_i[place, L.P_POINTS + lane])
+    i = np.int64(1)
+    for j in range(1, n - 1):
+        i += 1 if z > P.table[lo + j] else 0
+    w0, w1 = P.table[lo + i - 1], P.table[lo + i]
+    x0, x1 = P.table[lo + n + i - 1], P.table[lo + n + i]
+    return x0 + (x1 - x0) * (z - w0) / (w1 - w0)
 
 
 @inlined
-def plain_call(P, W, node, spec, begin, cut, node_key):  # type: ignore[no-untyped-def]
-    """The visit of a plain call that goes well at once, same result as `evaluate`; the error is -3 if it does not."""
+def four_draws(P, W, place, node_key):  # type: ignore[no-untyped-def]
+    """Own input, TTFT, decode rate and output of a plain call's first attempt; the same values as `draw`."""
+    shape = P.place_i[place, L.P_SHAPE]
+    if shape == L.ODD:
+        draw_odd(P, W, np.int64(place), node_key)
+        return W.value[0], W.value[1], W.value[2], W.value[3]
+    row = np.int64(place) * L.PLACE_FLOATS + L.P_LANES
+    z = four_normals(P.normal, node_key)
+    y = four_lines(P.place_f, row, z)
+    if shape == L.BENT:
+        y0, y1 = bent(P, place, 0, z[0], y[0]), bent(P, place, 1, z[1], y[1])
+        y2, y3 = bent(P, place, 2, z[2], y[2]), bent(P, place, 3, z[3], y[3])
+        return four_exps(P.place_f, row, (y0, y1, y2, y3))
+    return four_exps(P.place_f, row, y)
+
+
+@compiled
+def draw_extras(P, W, node, spec, place, tokens, node_key):  # type: ignore[no-untyped-def]
+    """Draw a plain call's network and reasoning, and look up its cached input, into W.value."""
+    ak = node_key + U64 * GOLDEN
+    b = np.int64(P.place_i[place, L.P_BACKEND])
+    W.value[L.Q_NETWORK] = W.value[L.Q_REASONING] = W.value[L.Q_TTFT] = 0.0
+    for j in range(P.place_i[place, L.P_DRAW_LO], P.place_i[place, L.P_DRAW_HI]):
+        q = P.draw_i[j, 0]
+        if q == L.Q_NETWORK or q == L.Q_REASONING:
+            W.value[q] = draw_rare(P, np.int64(P.draw_i[j, 1]), draw_key(ak, q))
+    if P.backend_f[b, L.B_HIT] > 0.0:
+        W.value[L.Q_TTFT] = cached_tokens(P, W, node, b, spec, tokens, node_key)
+
+
+@inlined
+def plain_call(P, W, node, spec, begin, cut, node_key, run_key, stamp):  # type: ignore[no-untyped-def]
+    """The visit of a model call that goes well at once, same result as `evaluate`; the error is -3 if it does not."""
     place = P.spec_i[spec, L.S_PLACE_LO]
     ak = node_key + U64 * GOLDEN
-    own = place_draw(P, place, L.P_INPUT, draw_key(node_key, L.QV_INPUT))
-    ttft = place_draw(P, place, L.P_TTFT, draw_key(ak, L.Q_TTFT))
-    rate = place_draw(P, place, L.P_RATE, draw_key(ak, L.Q_RATE))
-    out = whole(place_draw(P, place, L.P_TOKENS, draw_key(ak, L.Q_OUTPUT)))
+    own, ttft, rate, out = four_draws(P, W, place, node_key)
     u = uniform(draw_key(ak, L.Q_ERROR))
     tokens = with_references(P, W, node, begin, P.spec_f[spec, L.S_MEDIA] + own)
     W.sf[node, L.F_INPUT] = tokens
     f = P.place_f
+    s, t_net, t_queue, cached, reasoning = 1.0, 0.0, 0.0, 0.0, 0.0
+    extras = P.place_i[place, L.P_EXTRAS]
+    if extras != 0:
+        b = P.place_i[place, L.P_BACKEND]
+        s = slowdown(P, W, b, run_key, stamp, ak)
+        if extras & L.MORE_DRAWS:
+            draw_extras(P, W, node, spec, np.int64(place), tokens, node_key)
+            t_net, reasoning, cached = W.value[L.Q_NETWORK], whole(W.value[L.Q_REASONING]), W.value[L.Q_TTFT]
+            t_queue = t_net
+        if extras & L.STALLS and uniform(draw_key(ak, L.Q_STALL)) < P.backend_f[b, L.B_STALL]:
+            t_queue += s * rare(P, P.backend_i[b, L.B_STALL_DIST], draw_key(ak, L.Q_STALL_TIME))
     most = f[place, L.P_MAX_TOKENS]
     room = f[place, L.P_CONTEXT] - tokens
     room = room if room < most else most
+    reasoning = reasoning if reasoning < room else room
+    room -= reasoning
+    out = whole(out)
     out = out if out < room else room
-    more = tokens - f[place, L.P_TTFT_INPUT]
+    more = tokens - cached - f[place, L.P_TTFT_INPUT]
     more = more if more > 0.0 else 0.0
-    first = ttft + more * f[place, L.P_PREFILL]
-    gap = 1.0 / (rate if rate > SLOWEST else SLOWEST)
+    ready = t_queue + (ttft + more * f[place, L.P_PREFILL]) * s
+    gap = s / (rate if rate > SLOWEST else SLOWEST)
+    first = ready + reasoning * gap
     rest = out - 1.0
     end = first + (rest if rest > 0.0 else 0.0) * gap
     idle = P.spec_f[spec, L.S_IDLE]
@@ -650,18 +702,54 @@ def plain_call(P, W, node, spec, begin, cut, node_key):  # type: ignore[no-untyp
         & (gap <= idle)
         & (begin + end <= cut)
     )
-    cost = tokens * f[place, L.P_PRICE_IN] + out * f[place, L.P_PRICE_OUT] + f[place, L.P_PRICE_CALL]
-    if W.si[node, L.V_PLAIN] == 0:
+    cost = tokens * f[place, L.P_PRICE_IN] + out * f[place, L.P_PRICE_OUT]
+    if t_queue > 0.0 or extras & L.MORE_DRAWS:
+        no_call(W, node)
+        W.si[node, L.V_PLAIN] = 0
+        cost = (
+            (tokens - cached) * f[place, L.P_PRICE_IN]
+            + cached * f[place, L.P_PRICE_CACHED]
+            + out * f[place, L.P_PRICE_OUT]
+            + reasoning * f[place, L.P_PRICE_REASONING]
+        )
+        W.sf[node, L.F_USE + L.U_CACHED] = cached
+        W.sf[node, L.F_USE + L.U_REASONING] = reasoning
+        W.sf[node, L.F_COMP + L.C_NETWORK] = t_net
+        W.sf[node, L.F_COMP + L.C_QUEUE] = t_queue - t_net
+        W.sf[node, L.F_COMP + L.C_REASONING] = first - ready
+    elif W.si[node, L.V_PLAIN] == 0:
         no_call(W, node)
         W.si[node, L.V_PLAIN] = 1
     W.sf[node, L.F_USE + L.U_INPUT] = tokens
     W.sf[node, L.F_USE + L.U_OUTPUT] = out
-    W.sf[node, L.F_USE + L.U_COST] = cost
+    W.sf[node, L.F_USE + L.U_COST] = cost + f[place, L.P_PRICE_CALL]
     W.sf[node, L.F_USE + L.U_CALLS] = 1.0
     W.sf[node, L.F_USE + L.U_ATTEMPTS] = 1.0
-    W.sf[node, L.F_COMP + L.C_PREFILL] = first
+    W.sf[node, L.F_COMP + L.C_PREFILL] = ready - t_queue
     W.sf[node, L.F_COMP + L.C_DECODE] = end - first
     return begin + end, np.int64(-1 if ok else -3), begin + first, out, np.int64(place)
+
+
+@inlined
+def plain_wait(P, W, node, spec, begin, cut, node_key):  # type: ignore[no-untyped-def]
+    """The visit of a tool, person or wait that goes well at once, same result as `evaluate`; else the error is -3."""
+    place = P.spec_i[spec, L.S_PLACE_LO]
+    ak = node_key + U64 * GOLDEN
+    lo = P.place_i[place, L.P_DRAW_LO]
+    end = draw_rare(P, np.int64(P.draw_i[lo, 1]), draw_key(ak, L.Q_LATENCY))
+    out = 0.0
+    if P.place_i[place, L.P_OUTPUT]:
+        out = whole(draw_rare(P, np.int64(P.draw_i[lo + 1, 1]), draw_key(ak, L.Q_OUTPUT)))
+    ok = (
+        (uniform(draw_key(ak, L.Q_ERROR)) >= P.place_f[place, L.P_ERR_TOTAL])
+        & (end <= P.spec_f[spec, L.S_ATTEMPT])
+        & (end <= P.spec_f[spec, L.S_IDLE])
+        & (begin + end <= cut)
+    )
+    no_call(W, node)
+    W.si[node, L.V_PLAIN] = 0
+    W.sf[node, L.F_COMP + P.spec_i[spec, L.S_COMP]] = end
+    return begin + end, np.int64(-1 if ok else -3), begin + end, out, np.int64(place)
 
 
 # --- joins ------------------------------------------------------------------------------------------
@@ -1231,6 +1319,18 @@ def spent_by(P, W, t, column, own):  # type: ignore[no-untyped-def]
     return x
 
 
+@inlined
+def may_be_over(P, W):  # type: ignore[no-untyped-def]
+    """Whether a run spent so much that a visit may have started over the budget; a loop may ask for as much again."""
+    tokens, usd = 0.0, 0.0
+    for i in range(W.counter[L.K_VISITED]):
+        node = W.visited[i]
+        if P.node_i[node, L.N_KIND] == L.CALL:
+            tokens += tokens_of(W, node)
+            usd += W.sf[node, L.F_USE + L.U_COST]
+    return 2.0 * tokens >= P.totals[1] or 2.0 * usd >= P.totals[2]
+
+
 @compiled
 def over_budget(P, W, until):  # type: ignore[no-untyped-def]
     """The first visit, in time, that starts over the budget (or loop that goes on over it), or -1."""
@@ -1459,7 +1559,7 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                         if decided:
                             break
                         outcome, redo_cut, e2e, end_node, answer = verdict_of_run(P, W, stamp)
-                        if budgeted:
+                        if budgeted and may_be_over(P, W):
                             over = over_budget(P, W, redo_cut)
                             if over >= 0:
                                 W.si[over, L.V_FORCED] = run_stamp
@@ -1548,9 +1648,13 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                     finish(P, W, node, np.int64(L.BUDGET_EXCEEDED), begin)
                     continue
                 t, err, first, out, place = 0.0, np.int64(-3), 0.0, 0.0, np.int64(0)
-                if P.spec_i[spec, L.S_PLAIN] and not redoing:
-                    t, err, first, out, place = plain_call(P, W, node, spec, begin, cut, node_key)
+                plain = P.spec_i[spec, L.S_PLAIN]
+                if plain == L.PLAIN_CALL and not redoing:
+                    t, err, first, out, place = plain_call(P, W, node, spec, begin, cut, node_key, run_key, run_stamp)
                     tokens = W.sf[node, L.F_INPUT]
+                elif plain == L.PLAIN_WAIT and not redoing:
+                    t, err, first, out, place = plain_wait(P, W, node, spec, begin, cut, node_key)
+                    W.sf[node, L.F_INPUT] = 0.0
                 elif not redoing:
                     tokens = input_tokens(P, W, node, spec, begin, node_key)
                     W.sf[node, L.F_INPUT] = tokens
@@ -1586,7 +1690,7 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
 def _sources() -> int:
     """Digest of the other files whose figures are compiled in: numba's cache sees only this one."""
     digest = hashlib.blake2b(digest_size=7)
-    for module in (L, lowering, state):
+    for module in (constants, lanes, lowering, state, L):
         digest.update(Path(str(module.__file__)).read_bytes())
     return int.from_bytes(digest.digest(), "little")
 
