@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentflow import documents
 from agentflow.analysis.arrivals import parse_arrivals
 from agentflow.analysis.assignment import BackendLike, assign_backends
 from agentflow.analysis.compare import Comparison, compare_results
+from agentflow.analysis.drift import KEY, drift_of
 from agentflow.analysis.load import shape_of
 from agentflow.analysis.precision import run_to_precision
+from agentflow.analysis.setting import Setting
 from agentflow.engine.arrivals import Arrivals
 from agentflow.errors import UsageError, listed, quoted
 from agentflow.plan import Plan
@@ -33,6 +35,7 @@ class Scenario:
     label: str
     workflow: Workflow
     assignment: Mapping[str, Backend]
+    notes: tuple[str, ...] = ()
 
 
 def simulate(
@@ -46,6 +49,7 @@ def simulate(
     precision: float | None = None,
     arrivals: str | None = None,
     progress: Progress | None = None,
+    setting: Setting | None = None,
 ) -> Result:
     """Simulate a workflow.
 
@@ -71,6 +75,8 @@ def simulate(
         `capacity`, and intervals come from independent replications. Without it each run is alone.
     progress
         Is told how many runs are done, and of how many.
+    setting
+        The user's region, and trends of prices and speeds to another date.
 
     Raises
     ------
@@ -79,7 +85,7 @@ def simulate(
         compiled.
     """
     document = load(workflow)
-    scenario = Scenario(document.name, document, assign_backends(document, backend, assign))
+    scenario = build_scenarios(document, backend, assign, setting)[0]
     return run_scenarios([scenario], runs, seed, threads, precision, progress, arrivals)[0]
 
 
@@ -95,6 +101,7 @@ def compare(
     arrivals: str | None = None,
     progress: Progress | None = None,
     baseline: str | None = None,
+    setting: Setting | None = None,
 ) -> Comparison:
     """Simulate one or several workflows on one or several backends, over common random numbers.
 
@@ -110,7 +117,7 @@ def compare(
     AgentflowError
         As for `simulate`, and if no scenario has the baseline's label.
     """
-    scenarios = build_scenarios(workflows, backends, assign)
+    scenarios = build_scenarios(workflows, backends, assign, setting)
     position = find_baseline(scenarios, baseline)
     results = run_scenarios(scenarios, runs, seed, threads, precision, progress, arrivals)
     return compare_results([scenario.label for scenario in scenarios], results, position)
@@ -125,6 +132,7 @@ def build_scenarios(
     workflows: WorkflowLike | Sequence[WorkflowLike],
     backends: BackendLike | Sequence[BackendLike] | None = None,
     assign: Mapping[str, BackendLike] | None = None,
+    setting: Setting | None = None,
 ) -> list[Scenario]:
     """Pair each workflow with each backend."""
     loaded = [load(item) for item in _several(workflows)]
@@ -135,12 +143,18 @@ def build_scenarios(
         Scenario(
             _label(workflow, place, len(loaded), len(places)),
             workflow,
-            assign_backends(workflow, place, assign),
+            _placed(assign_backends(workflow, place, assign), setting),
+            tuple(setting.notes()) if setting else (),
         )
         for workflow in loaded
         for place in places
     ]
     return _tell_apart(scenarios)
+
+
+def _placed(assignment: dict[str, Backend], setting: Setting | None) -> dict[str, Backend]:
+    """Return the backends as they are in a setting."""
+    return assignment if setting is None else setting.apply(assignment)
 
 
 def _several(items: Any) -> Sequence[Any]:
@@ -163,7 +177,7 @@ def _tell_apart(scenarios: list[Scenario]) -> list[Scenario]:
     for scenario in scenarios:
         seen[scenario.label] = count = seen.get(scenario.label, 0) + 1
         label = scenario.label if count == 1 else f"{scenario.label} ({count})"
-        result.append(Scenario(label, scenario.workflow, scenario.assignment))
+        result.append(replace(scenario, label=label))
     return result
 
 
@@ -204,7 +218,8 @@ def run_scenarios(
         results = []
         for done, plan in enumerate(plans):
             report = _part(progress, done * count, len(plans) * count)
-            results.append(run_plan(plan, count, seed, threads=threads, progress=report))
+            result = run_plan(plan, count, seed, threads=threads, progress=report)
+            results.append(replace(result, manifest=result.manifest | _facts(scenarios[done])))
         return results
 
     return alone(runs) if precision is None else run_to_precision(alone, runs, precision)
@@ -233,6 +248,14 @@ def loaded_batch(
         return results
 
     return batch
+
+
+def _facts(scenario: Scenario) -> dict[str, str]:
+    """Return what a result should say of its scenario: the backends' drift, and what is assumed."""
+    facts = {KEY: drift_of(scenario.assignment)}
+    if scenario.notes:
+        facts["assumptions"] = "; ".join(scenario.notes)
+    return facts
 
 
 def _part(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -2,16 +2,19 @@
 
 from agentflow.engine.events import events_need_compile
 from agentflow.engine.load import Shape, pilot, run_load
-from agentflow.engine.montecarlo import BLOCK, Trace, needs_compile, run_plan, trace_runs
+from agentflow.engine.montecarlo import BLOCK, needs_compile, run_plan, set_hedges
+from agentflow.engine.trace import Trace, Visit, trace_runs
 
 __all__ = [
     "BLOCK",
     "Shape",
     "Trace",
+    "Visit",
     "events_need_compile",
     "needs_compile",
     "pilot",
     "run_load",
     "run_plan",
+    "set_hedges",
     "trace_runs",
 ]

@@ -4,8 +4,10 @@ from agentflow.schema.backend import (
     Backend,
     Cache,
     Capacity,
+    Drift,
     Evidence,
     Law,
+    Limit,
     Measured,
     Power,
     Price,
@@ -23,6 +25,7 @@ from agentflow.schema.calls import (
     Quorum,
     Timeout,
 )
+from agentflow.schema.deployment import Deployment, Engine
 from agentflow.schema.distribution import (
     Constant,
     CountDistribution,
@@ -40,8 +43,11 @@ from agentflow.schema.distribution import (
     Weibull,
     describe,
 )
+from agentflow.schema.hardware import Chip, HardwareDocument
+from agentflow.schema.hardware import Model as LanguageModel
 from agentflow.schema.retry import PRESETS, RetryPolicy
 from agentflow.schema.scalars import ERROR_NAMES, ErrorName
+from agentflow.schema.served import Deployed, Table, TableRow
 from agentflow.schema.workflow import (
     STEP_TYPES,
     Budget,
@@ -63,6 +69,10 @@ from agentflow.schema.workflow import (
     WorkflowStep,
 )
 
+# The laws of what one serves oneself name hardware, whose evidence is a backend's: resolved when all are there.
+Law.model_rebuild(_types_namespace={"Deployed": Deployed, "Table": Table})
+Backend.model_rebuild()
+
 __all__ = [
     "ERROR_NAMES",
     "PRESETS",
@@ -74,12 +84,17 @@ __all__ = [
     "Capacity",
     "Catch",
     "ChatStep",
+    "Chip",
     "Constant",
     "CountDistribution",
     "Defaults",
+    "Deployed",
+    "Deployment",
     "Distribution",
+    "Drift",
     "DurationDistribution",
     "EmbeddingsStep",
+    "Engine",
     "ErrorName",
     "ErrorSpec",
     "Evidence",
@@ -87,11 +102,14 @@ __all__ = [
     "Fallback",
     "Gamma",
     "GuardrailStep",
+    "HardwareDocument",
     "Hedge",
     "HumanStep",
     "InputTokens",
     "Join",
+    "LanguageModel",
     "Law",
+    "Limit",
     "LogNormal",
     "LoopStep",
     "MapStep",
@@ -111,6 +129,8 @@ __all__ = [
     "Stall",
     "Step",
     "StepBase",
+    "Table",
+    "TableRow",
     "Timeout",
     "ToolStep",
     "Uniform",
