@@ -321,6 +321,51 @@ def next_try(P, W, spec, err, ra, ak):  # type: ignore[no-untyped-def]
     return -1.0
 
 
+@compiled
+def column_at(table, lo, n, column, x):  # type: ignore[no-untyped-def]
+    """Column of a table by length at x: straight lines; flat before the first length, never down after the last."""
+    at = lo + column * n
+    if n == 1 or x <= table[lo]:
+        return table[at]
+    i = 1
+    while i < n - 1 and x > table[lo + i]:
+        i += 1
+    y0, y1 = table[at + i - 1], table[at + i]
+    y = y0 + (y1 - y0) * (x - table[lo + i - 1]) / (table[lo + i] - table[lo + i - 1])
+    return y if x <= table[lo + n - 1] else max(y, y1)
+
+
+@compiled
+def served(P, W, b, tokens, cached):  # type: ignore[no-untyped-def]
+    """Law of a deployment or a table: seconds of (queue, prefill, first gap, growth from gap to gap)."""
+    f = P.backend_f
+    if P.backend_i[b, L.B_LAW] == L.LAW_TABLE:
+        lo, n, new = np.int64(P.backend_i[b, L.B_TABLE]), np.int64(P.backend_i[b, L.B_LENGTHS]), tokens - cached
+        if n > 1 and tokens > P.table[lo + n - 1]:
+            W.counter[L.K_BEYOND] += 1
+        t = P.table
+        return column_at(t, lo, n, 1, new), column_at(t, lo, n, 2, new), column_at(t, lo, n, 3, tokens), 0.0
+    growth = f[b, L.B_GROWTH]
+    square = f[b, L.B_SQUARE] * (tokens * tokens - cached * cached)
+    prefill = f[b, L.B_FIXED] + f[b, L.B_PREFILL] * (tokens - cached) + square
+    return f[b, L.B_WAITING], prefill, f[b, L.B_TOKEN] + growth * (tokens + 1.0), growth
+
+
+@inlined
+def span(gap, growth, n):  # type: ignore[no-untyped-def]
+    """Seconds of n gaps, each `growth` longer than the one before."""
+    return n * (gap + growth * 0.5 * (n - 1.0))
+
+
+@inlined
+def gaps_in(gap, growth, t):  # type: ignore[no-untyped-def]
+    """Whole gaps that fit into t seconds: `span` inverted."""
+    if growth == 0.0:
+        return np.floor(t / gap)
+    half = gap - 0.5 * growth
+    return np.floor(2.0 * t / (half + sqrt(half * half + 2.0 * growth * t)))
+
+
 @inlined
 def lasting(end, kind, hang, at, moment):  # type: ignore[no-untyped-def]
     """End of an attempt that its error or its own end decides, before timeouts."""
@@ -336,8 +381,8 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
     Adds what it used to the visit's row of W.sf and leaves its components there. Returns (end, error, first
     visible token, visible output, place); the error is -1 for success and -2 for a cut.
     """
-    c_net = c_queue = c_prefill = c_reasoning = c_decode = c_backoff = c_other = 0.0
-    u_in = u_cached = u_out = u_reasoning = u_cost = u_attempts = 0.0
+    c_net = c_queue = c_prefill = c_reasoning = c_decode = c_backoff = c_other = c_failed = 0.0
+    u_in = u_cached = u_out = u_reasoning = u_cost = u_attempts = u_energy = 0.0
     for c in range(L.MAX_LAYERS):
         W.tries[c] = 1
     t = begin
@@ -383,19 +428,28 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
             stall = P.backend_f[b, L.B_STALL]
             if stall > 0.0 and uniform(draw_key(ak, L.Q_STALL)) < stall:
                 t_queue += s * rare(P, P.backend_i[b, L.B_STALL_DIST], draw_key(ak, L.Q_STALL_TIME))
-            more = max(0.0, tokens - cached - P.backend_f[b, L.B_TTFT_INPUT])
-            t_prefill = t_queue + (W.value[L.Q_TTFT] + more * P.backend_f[b, L.B_PREFILL]) * s
-            gap = s / max(W.value[L.Q_RATE], SLOWEST)
-            t_first = t_prefill + reasoning * gap
-            end = lasting(t_first + max(0.0, out - 1.0) * gap, kind, hang, at, t_net if at == L.AT_START else t_prefill)
+            growth = 0.0
+            if P.backend_i[b, L.B_LAW] == L.LAW_MEASURED:
+                more = max(0.0, tokens - cached - P.backend_f[b, L.B_TTFT_INPUT])
+                t_prefill = t_queue + (W.value[L.Q_TTFT] + more * P.backend_f[b, L.B_PREFILL]) * s
+                gap = s / max(W.value[L.Q_RATE], SLOWEST)
+            else:
+                wait, prefill, gap, growth = served(P, W, b, tokens, cached)
+                t_queue += wait * s
+                t_prefill, gap, growth = t_queue + prefill * s, gap * s, growth * s
+            seen = gap + growth * reasoning  # the first gap that the user sees
+            t_first = t_prefill + span(gap, growth, reasoning)
+            end = t_first + span(seen, growth, max(0.0, out - 1.0))
+            end = lasting(end, kind, hang, at, t_net if at == L.AT_START else t_prefill)
             stopped = kind >= 0 and (kind == L.TIMEOUT or at != L.AT_END)
             counted = end >= t_net if kind == L.TIMEOUT else kind < 0 or at != L.AT_START
             if kind == L.TIMEOUT:
                 t_queue = t_prefill = t_first = inf
             if t_first > bound_idle:
                 idle = bound_idle
-            elif out >= 2.0 and gap > bound_idle:
-                idle = t_first + bound_idle
+            elif out >= 2.0 and seen + growth * (out - 2.0) > bound_idle:
+                before = 0.0 if seen > bound_idle else np.floor((bound_idle - seen) / growth) + 1.0
+                idle = t_first + span(seen, growth, before) + bound_idle
             else:
                 idle = inf
             idle = min(idle, bound_attempt)
@@ -410,9 +464,9 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
                     used_out = 0.0
                     used_reasoning = 0.0
                     if end > t_prefill:
-                        used_reasoning = min(reasoning, np.floor((end - t_prefill) / gap))
+                        used_reasoning = min(reasoning, gaps_in(gap, growth, end - t_prefill))
                 else:
-                    used_out = min(out, 1.0 + np.floor((end - t_first) / gap))
+                    used_out = min(out, 1.0 + gaps_in(seen, growth, end - t_first))
                 t_net = min(end, t_net)
                 t_queue = min(end, t_queue)
                 t_prefill = min(end, t_prefill)
@@ -428,6 +482,8 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
                 u_cached += cached
                 u_out += used_out
                 u_reasoning += used_reasoning
+                u_energy += (tokens - cached) * P.backend_f[b, L.B_JOULE_IN]
+                u_energy += (used_out + used_reasoning) * P.backend_f[b, L.B_JOULE_OUT]
                 u_cost += (
                     (tokens - cached) * P.backend_f[b, L.B_PRICE_IN]
                     + cached * P.backend_f[b, L.B_PRICE_CACHED]
@@ -448,6 +504,7 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
         t += end
         if err < 0:
             break
+        c_failed += end
         wait = next_try(P, W, spec, err, ra, ak)
         a += U1
         if wait >= 0.0:
@@ -477,6 +534,8 @@ def evaluate_copy(P, W, node, spec, copy, begin, cut, node_key, run_key, stamp, 
         W.sf[node, L.F_USE + L.U_COST] += u_cost
         W.sf[node, L.F_USE + L.U_CALLS] += u_calls
         W.sf[node, L.F_USE + L.U_ATTEMPTS] += u_attempts
+        W.sf[node, L.F_USE + L.U_ENERGY] += u_energy
+    W.sf[node, L.F_FAILED] = c_failed
     W.sf[node, L.F_COMP + L.C_CLIENT] = 0.0
     W.sf[node, L.F_COMP + L.C_NETWORK] = c_net
     W.sf[node, L.F_COMP + L.C_QUEUE] = c_queue
@@ -918,6 +977,25 @@ def export(P, W, node, first, last, ok):  # type: ignore[no-untyped-def]
         at += rows * width
 
 
+@compiled
+def export_again(P, W, position):  # type: ignore[no-untyped-def]
+    """Add up anew what cancelled composites hand on, from a position of the list of visits on."""
+    for i in range(position, W.counter[L.K_VISITED]):
+        node = W.visited[i]
+        if P.node_i[node, L.N_KIND] != L.END or W.si[node, L.V_STATUS] != L.CANCELLED:
+            continue
+        kind, last = P.node_i[node, L.N_KIND2], W.si[node, L.V_ROUTE]
+        first, stop = np.int64(0), np.int64(1)
+        if kind == L.MAP:
+            stop = last
+        elif kind == L.LOOP:
+            first = last if last >= 0 else np.int64(P.node_i[node, L.N_INDEX] - 1)
+            stop = first + 1
+        out = W.sf[node, L.F_OUT]
+        export(P, W, node, first, stop, True)
+        W.sf[node, L.F_OUT] = out
+
+
 @inlined
 def input_tokens(P, W, node, spec, start, node_key):  # type: ignore[no-untyped-def]
     """Input of this visit: its own, media, earlier steps' outputs and the loop's history (tokens)."""
@@ -1144,6 +1222,8 @@ def do_end(P, W, node, stamp):  # type: ignore[no-untyped-def]
         cut_since(P, W, W.si[begin, L.V_AT] + 1, r)
     if W.counter[L.K_REDO] > 0:
         return r, False
+    if err >= 0 or kind == L.MAP:
+        export_again(P, W, W.si[begin, L.V_AT] + 1)
     cut = W.sf[begin, L.F_CUT]
     enter(W, node, W.sf[begin, L.F_START], crit, cut, stamp)
     if cut <= r:
@@ -1284,7 +1364,7 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
     """Write the run's row and add its visits to the totals by step."""
     ttft = inf
     used_fallback = False
-    cost, calls, attempts = 0.0, 0.0, 0.0
+    cost, calls, attempts, energy = 0.0, 0.0, 0.0, 0.0
     t_in, t_cached, t_out, t_reasoning = 0.0, 0.0, 0.0, 0.0
     for v in range(W.counter[L.K_VISITED]):
         node = W.visited[v]
@@ -1311,6 +1391,7 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
             O.step_f[step, L.ST_EXECUTIONS] += 1.0
             for c in range(L.NUSE + NCOMP):
                 O.step_f[step, L.ST_USE + c] += W.sf[node, L.F_USE + c]
+            energy += W.sf[node, L.F_USE + L.U_ENERGY]
             t_cached += W.sf[node, L.F_USE + L.U_CACHED]
             t_reasoning += W.sf[node, L.F_USE + L.U_REASONING]
         t_in += W.sf[node, L.F_USE + L.U_INPUT]
@@ -1339,6 +1420,7 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
     O.counts[i, 0] = np.int32(calls)
     O.counts[i, 1] = np.int32(attempts)
     O.cost[i] = cost
+    O.energy[i] = energy
     node = np.int64(end_node)
     while node >= 0:
         kind = P.node_i[node, L.N_KIND]
@@ -1434,6 +1516,7 @@ def verdict_of_run(P, W, stamp):  # type: ignore[no-untyped-def]
 @inlined
 def no_call(W, node):  # type: ignore[no-untyped-def]
     """Empty the row of a visit that makes no call."""
+    W.sf[node, L.F_FAILED] = 0.0
     for c in range(L.F_USE, L.STATE_COLUMNS):
         W.sf[node, c] = 0.0
 
@@ -1537,6 +1620,7 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                             if W.counter[L.K_REDO] > 0:
                                 redo_cut = begin
                                 continue
+                            export_again(P, W, 0)
                     crit = crit_code(P, e)
                     enter(W, node, begin, crit, cut, stamp)
                     if verdict != 1:
@@ -1592,6 +1676,8 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
             end_node = last_cut(P, W, e2e)
         if end_node < 0:
             end_node = last_visit(P, W)
+        W.si[n, L.V_CRIT] = end_node  # row n is the run's own: where its critical path ends, and its answer
+        W.si[n, L.V_ROUTE] = answer
         add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp)
     for step in range(W.counter[L.K_STEPS]):
         count = np.float64(W.plain[step])

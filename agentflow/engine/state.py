@@ -43,6 +43,7 @@ class Output(NamedTuple):
     tokens: I64
     counts: I32
     cost: F64
+    energy: F64
     step_f: F64
     histogram: I64
     critical: F64
@@ -103,6 +104,7 @@ def new_output(plan: Plan, runs: int, histogram: I64 | None = None) -> Output:
         tokens=np.empty((runs, 4), np.int64),
         counts=np.empty((runs, 2), np.int32),
         cost=np.empty(runs),
+        energy=np.empty(runs),
         step_f=np.zeros((steps, L.STEP_COLUMNS)),
         histogram=np.zeros((steps, HIST_BINS), np.int64) if histogram is None else histogram,
         critical=np.zeros((steps, L.NCOMP)),

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentflow.errors import PlanError
 from agentflow.plan import layout as L
+from agentflow.plan.laws import TABLE_COLUMNS, law_row, network_of
 from agentflow.schema import Backend, Distribution, RetryPolicy
 
 _AT = {"start": L.AT_START, "first_token": L.AT_FIRST, "end": L.AT_END}
@@ -76,6 +78,7 @@ class Encoder:
     backend_f: list[list[float]] = field(default_factory=list)
     backend_key: list[int] = field(default_factory=list)
     priced: bool = True
+    powered: bool = True
     _dists: dict[Any, int] = field(default_factory=dict)
     _backends: dict[str, int] = field(default_factory=dict)
 
@@ -131,25 +134,36 @@ class Encoder:
     def backend(self, b: Backend) -> int:
         """Return the row of a backend."""
         if b.name not in self._backends:
-            m, price, cache = b.law.measured, b.price, b.cache
-            stall = self.dist(m.stall.duration) if m.stall else -1
-            self.backend_i.append([stall])
+            price, cache, law = b.price, b.cache, law_row(b)
+            m = b.law.measured
+            stall = m.stall if m else None
+            table = self._put(list(law.table))
+            self.backend_i.append(
+                [self.dist(stall.duration) if stall else -1, law.kind, table, len(law.table) // TABLE_COLUMNS]
+            )
             self.backend_f.append(
                 [
-                    float(m.ttft_input_tokens),
-                    1.0 / m.prefill_rate if m.prefill_rate else 0.0,
-                    m.variation.between_runs,
-                    m.variation.between_calls,
-                    m.stall.probability if m.stall else 0.0,
+                    float(m.ttft_input_tokens) if m else 0.0,
+                    law.per_token,
+                    law.variation.between_runs,
+                    law.variation.between_calls,
+                    stall.probability if stall else 0.0,
                     float(b.context) if b.context else inf,
                     cache.hit_rate if cache else 0.0,
                     float(cache.min_tokens) if cache else 0.0,
                     float(cache.block) if cache else 1.0,
                     *_prices(price),
+                    law.waiting,
+                    law.fixed,
+                    law.square,
+                    law.token,
+                    law.growth,
+                    *(law.joules or (0.0, 0.0)),
                 ]
             )
             self.backend_key.append(hash64("backend:" + b.name))
             self.priced = self.priced and price is not None
+            self.powered = self.powered and law.joules is not None
             self._backends[b.name] = len(self.backend_i) - 1
         return self._backends[b.name]
 
@@ -215,14 +229,16 @@ class Encoder:
         else:
             row = self.backend(backend)
             m = backend.law.measured
-            self.draws.append([L.Q_TTFT, self.dist(m.ttft)])
-            self.draws.append([L.Q_RATE, self.dist(m.decode_rate)])
-            if m.network is not None:
+            if m is not None:
+                self.draws.append([L.Q_TTFT, self.dist(m.ttft)])
+                self.draws.append([L.Q_RATE, self.dist(m.decode_rate)])
+            if (way := network_of(backend)) is not None:
                 network = 1
-                self.draws.append([L.Q_NETWORK, self.dist(m.network)])
-            if step.reasoning_tokens is not None:
+                self.draws.append([L.Q_NETWORK, self.dist(way)])
+            thinking = reasoning_of(step, backend)
+            if thinking is not None:
                 reasoning = 1
-                self.draws.append([L.Q_REASONING, self.dist(step.reasoning_tokens, True)])
+                self.draws.append([L.Q_REASONING, self.dist(thinking, True)])
             bound = float(min(step.max_tokens or inf, backend.max_output or inf))
         tokens = getattr(step, "output_tokens", None)
         if tokens is not None:
@@ -243,6 +259,8 @@ class Encoder:
         None for a call that it cannot take.
         """
         f = self.backend_f[self._backends[backend.name]]
+        if backend.law.measured is None or f[L.B_JOULE_IN] or f[L.B_JOULE_OUT]:
+            return None
         tokens = step.input_tokens
         drawn = {q: d for q, d in self.draws[draws:]}
         lanes = [self.dist(tokens.own, True), *(drawn[q] for q in (L.Q_TTFT, L.Q_RATE, L.Q_OUTPUT))]
@@ -276,6 +294,23 @@ class Encoder:
         ends = [(logs[i + 1] - logs[i]) / (where[i + 1] - where[i]) for i in (0, n - 2)]
         reach = max(abs(logs[0]) + ends[0] * (FAR + where[0]), abs(logs[-1]) + ends[1] * (FAR - where[-1]))
         return (at, n) if reach < LARGEST else None
+
+
+def reasoning_of(step: Any, backend: Backend) -> Any:
+    """Return the law of a step's reasoning tokens at a backend: the step's own, or the model's at the step's effort.
+
+    Raises
+    ------
+    PlanError
+        If the model thinks, but not at that effort.
+    """
+    efforts = backend.law.measured.thinking if backend.law.measured is not None else {}
+    if step.reasoning_tokens is not None or step.effort is None or not efforts:
+        return step.reasoning_tokens
+    if step.effort not in efforts:
+        known = ", ".join(efforts)
+        raise PlanError(f"{backend.name} has no effort '{step.effort}'; it has {known}, or give reasoning_tokens")
+    return efforts[step.effort]
 
 
 def _prices(price: Any) -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentflow.analysis.compare import Comparison
+from agentflow.analysis.explain import Explanation
 from agentflow.analysis.gates import GateResult
 from agentflow.analysis.summary import Summary
 from agentflow.estimate import Estimate
@@ -27,14 +28,14 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
         "runs": summary.runs,
         "seed": summary.seed,
         "engine": summary.engine,
-        "e2e_s": estimates(summary.e2e_s),
+        "e2e_s": _with_drift(summary),
         "ttft_s": estimates(summary.ttft_s),
         "outcomes": {name: e.value for name, e in summary.outcomes.items()},
         "tokens": estimates(summary.tokens),
         "calls": summary.calls.as_dict(),
         "attempts": summary.attempts.as_dict(),
         "cost_usd": estimates(summary.cost_usd),
-        "energy_j": None,
+        "energy_j": estimates(summary.energy_j),
         "steps": {
             step.path: {
                 "executions": step.executions,
@@ -49,6 +50,16 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
         "critical_path": {"mean_s": summary.critical_mean_s, "tail_s": summary.critical_tail_s},
         "gates": [gate_object(gate) for gate in gates],
         "manifest": summary.manifest,
+    }
+
+
+def _with_drift(summary: Summary) -> dict[str, Any]:
+    """Write E2E, each estimate with the bounds of the providers' drift beside its own; null where none is known."""
+    drift = summary.drift or {}
+    none = (None, None)
+    return {
+        name: {**e.as_dict(), **dict(zip(("drift_low", "drift_high"), drift.get(name, none), strict=True))}
+        for name, e in summary.e2e_s.items()
     }
 
 
@@ -81,3 +92,44 @@ def compare_object(comparison: Comparison, gates: Sequence[GateResult] = ()) -> 
         "cases": cases,
         "gates": [gate_object(gate) for gate in gates],
     }
+
+
+def explain_object(explanation: Explanation) -> dict[str, Any]:
+    """Write an explanation, as `agentflow explain --json` prints it: the scenario's object and what was found."""
+    return {
+        **run_object(explanation.summary),
+        "explanation": {
+            "mean_total_s": explanation.mean_total_s,
+            "tail_total_s": explanation.tail_total_s if explanation.tail_runs else None,
+            "recorded_runs": explanation.recorded_runs,
+            "tail_runs": explanation.tail_runs,
+            "slack_runs": explanation.slack_runs,
+            "steps": {
+                step.path: {
+                    "type": step.type,
+                    "critical_share": step.critical_share.as_dict(),
+                    "tail_critical_share": _maybe(step.tail_critical_share),
+                    "slack_s": _maybe(step.slack_s),
+                    "unbounded_share": step.unbounded_share,
+                    "mean_s": step.mean_s,
+                    "tail_s": step.tail_s if explanation.tail_runs else None,
+                }
+                for step in explanation.steps
+            },
+            "losses": {
+                loss.name: {
+                    "mean_s": loss.mean_s.as_dict(),
+                    "mean_share": loss.mean_share,
+                    "tail_s": _maybe(loss.tail_s),
+                    "tail_share": loss.tail_share,
+                    "steps_s": loss.steps_s,
+                }
+                for loss in explanation.losses
+            },
+        },
+    }
+
+
+def _maybe(e: Estimate | None) -> dict[str, Any] | None:
+    """Write an estimate, or null."""
+    return None if e is None else e.as_dict()
