@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -36,7 +34,6 @@ ROWS = 1024
 """Runs that may end between two looks."""
 
 Take = Callable[[E.Rows, int], None]
-_COMPILING = threading.Lock()
 
 
 def events_need_compile() -> bool:
@@ -49,23 +46,14 @@ def events_need_compile() -> bool:
 
 
 def compile_events(plan: Plan) -> None:
-    """Compile the kernel, or load it, before threads call it; at LLVM's first level, as the other one."""
-    import numba
-
+    """Compile the kernel, or load it, before threads call it."""
     from agentflow.engine.events_kernel import advance
+    from agentflow.engine.helpers import compiling
 
-    config: Any = numba.config
-    with _COMPILING:
-        if advance.signatures:
-            return
-        usual, lighter = config.OPT, getattr(config, "_OptLevel", None)
-        wires = wiring(plan)
-        try:
-            if lighter is not None:
-                config.OPT = lighter(1)
+    with compiling():
+        if not advance.signatures:
+            wires = wiring(plan)
             advance(plan.tables, wires, new_pools(plan, wires), new_rows(plan, 1), np.uint64(0), 0)
-        finally:
-            config.OPT = usual
 
 
 @dataclass(frozen=True)

@@ -20,127 +20,43 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from llvmlite.ir import IntType
-from numba import njit, types
-from numba.core import cgutils
-from numba.core.typing.templates import AttributeTemplate
-from numba.extending import infer_getattr, intrinsic, lower_getattr_generic, models, register_model
+from numba import njit
 
+from agentflow.engine import constants, helpers, lanes, lowering, state
 from agentflow.engine import events_state as E
 from agentflow.engine import kernel as mc
+from agentflow.engine.constants import GOLDEN
+from agentflow.engine.helpers import OPTIONS, helper
 from agentflow.engine.kernel import (
-    GOLDEN,
-    INT32,
-    OPTIONS,
     SLOWEST,
     U1,
     U64,
     draw,
     draw_key,
+    four_draws,
+    gaps_in,
     lasting,
     mix,
     ndtri,
-    place_draw,
+    noise_of_call,
     rare,
+    served,
+    span,
+    strike,
     uniform,
+    wait_of_layer,
     whole,
 )
 from agentflow.engine.kernel import exp as exp_
+from agentflow.engine.lowering import reference
 from agentflow.plan import layout as L
 from agentflow.result import HIST_BINS, HIST_OFFSET
 
-BARE = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-inlined: Any = njit(forceinline=True, **BARE)
-compiled: Any = njit(**BARE)
+inlined = helper(forceinline=True)
+compiled = helper()
 NCOMP = L.NCOMP
-INT64 = IntType(64)
 SEQ_BITS = (1 << E.KIND_SHIFT) - 1
 LOW32 = (1 << 32) - 1
-
-
-def _sources() -> int:
-    """Digest of the sources that are compiled into this kernel: numba's cache sees only this file."""
-    digest = hashlib.blake2b(digest_size=7)
-    for module in (mc, L, E):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return int.from_bytes(digest.digest(), "little")
-
-
-SOURCES = _sources()
-
-
-# --- tables by address -------------------------------------------------------------------------------------
-
-COLUMNS = {
-    "node_i": L.NODE_COLUMNS, "pred_i": L.EDGE_COLUMNS, "ref_i": 2, "spec_i": L.SPEC_COLUMNS, "spec_f": L.SPEC_FLOATS,
-    "place_i": L.PLACE_COLUMNS, "place_f": L.PLACE_FLOATS, "draw_i": 2, "error_i": L.ERROR_COLUMNS,
-    "error_f": L.ERROR_FLOATS, "layer_i": L.LAYER_COLUMNS, "layer_f": L.LAYER_FLOATS, "backend_i": 1,
-    "backend_f": L.BACKEND_COLUMNS, "dist_i": L.DIST_COLUMNS, "dist_f": L.DIST_FLOATS, "slot_f": E.T_COLUMNS,
-    "slot_i": E.I_COLUMNS, "sf": L.STATE_COLUMNS, "si": E.X_COLUMNS, "ff": E.A_COLUMNS, "fi": E.F_COLUMNS,
-    "res_i": E.R_COLUMNS, "res_f": E.Y_COLUMNS, "wait_hist": HIST_BINS, "times": 2, "tokens": 4, "counts": 2,
-    "step_f": L.STEP_COLUMNS, "histogram": HIST_BINS, "moments": 2,
-}  # fmt: skip
-
-
-class Tables(types.Type):
-    """Address of a tuple of arrays whose numbers of columns are known: an element's address is one multiply away.
-
-    Numba reckons with any shape and with indices below 0, ten instructions where one will do. Here the rows are as
-    long as `COLUMNS` says, and the arrays seem to have no length: no index is below 0, and nobody asks for it.
-    """
-
-    def __init__(self, target: Any) -> None:
-        digest = hashlib.blake2b(str(target).encode(), digest_size=6).hexdigest()  # the whole name would be in each symbol
-        super().__init__(name=f"Tables_{digest}")
-        self.target = target
-
-
-@register_model(Tables)
-class _TablesModel(models.OpaqueModel):
-    """A bare pointer."""
-
-
-@infer_getattr
-class _TablesAttributes(AttributeTemplate):
-    """The tables have their tuple's fields."""
-
-    key = Tables
-
-    def generic_resolve(self, value, attribute):  # type: ignore[no-untyped-def, override]
-        fields = value.target.fields
-        return value.target.types[fields.index(attribute)] if attribute in fields else None
-
-
-@lower_getattr_generic(Tables)  # type: ignore[no-untyped-call]
-def _load_field(context, builder, kind, value, attribute):  # type: ignore[no-untyped-def]
-    """Load the address of an array; nothing that runs below `advance` changes it."""
-    index = kind.target.fields.index(attribute)
-    whole_type = context.get_value_type(kind.target)
-    base = builder.gep(builder.bitcast(value, whole_type.as_pointer()), [INT32(0), INT32(index)])
-    form = kind.target.types[index]
-    array = context.make_array(form)(context, builder)
-    stored = context.make_array(form)(context, builder, ref=base)
-    data = builder.load(stored._get_ptr_by_name("data"))  # type: ignore[no-untyped-call]
-    data.set_metadata("invariant.load", builder.module.add_metadata([]))
-    array.data = data
-    size = context.get_abi_sizeof(context.get_data_type(form.dtype))
-    columns = [COLUMNS[attribute]] if form.ndim == 2 else []
-    shape = [INT64(0), *(INT64(n) for n in columns)]
-    strides = [*(INT64(n * size) for n in columns), INT64(size)]
-    array.shape = cgutils.pack_array(builder, shape)  # type: ignore[no-untyped-call]
-    array.strides = cgutils.pack_array(builder, strides)  # type: ignore[no-untyped-call]
-    return array._getvalue()
-
-
-@intrinsic
-def tables(context, x):  # type: ignore[no-untyped-def]
-    """Address of a tuple's copy on the stack."""
-
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        copy = cgutils.alloca_once_value(builder, arguments[0])  # type: ignore[no-untyped-call]
-        return builder.bitcast(copy, cgutils.voidptr_t)
-
-    return Tables(x)(x), generate
 
 
 # --- the event queue -----------------------------------------------------------------------------------
@@ -173,7 +89,7 @@ def sift_up(W, i, t, key, what):  # type: ignore[no-untyped-def]
 
 @inlined
 def drop_first(W):  # type: ignore[no-untyped-def]
-    """Take the first event out of the heap: each node has four children, the hole sinks to a leaf, the last event fills it.
+    """Take the first event out of the heap of four children a node: the hole sinks to a leaf, the last event fills it.
 
     The children are compared without branches, which could not be foreseen; equal times are rare.
     """
@@ -528,22 +444,23 @@ def plan_any_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
     """`plan_end` for all attempts."""
     spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
     kind, at = W.fi[f, E.F_KIND], W.fi[f, E.F_AT]
-    gap = W.ff[f, E.A_GAP]
-    out = W.ff[f, E.A_OUT]
+    gap, growth = W.ff[f, E.A_GAP], W.ff[f, E.A_GROWTH]
+    out, reasoning = W.ff[f, E.A_OUT], W.ff[f, E.A_REASONING]
     t_net = W.ff[f, E.A_NET]
     W.ff[f, E.A_WAIT] = waited
     t_prefill = t_net + waited + W.ff[f, E.A_STALL] + W.ff[f, E.A_PREFILL]
-    t_first = t_prefill + W.ff[f, E.A_REASONING] * gap
-    end = lasting(
-        t_first + max(0.0, out - 1.0) * gap, kind, W.ff[f, E.A_HANG], at, t_net if at == L.AT_START else t_prefill
-    )
+    t_first = t_prefill + span(gap, growth, reasoning)
+    seen = gap + growth * reasoning
+    end = t_first + span(seen, growth, max(0.0, out - 1.0))
+    end = lasting(end, kind, W.ff[f, E.A_HANG], at, t_net if at == L.AT_START else t_prefill)
     if kind == L.TIMEOUT:
         t_first = inf
     bound = P.spec_f[spec, L.S_IDLE]
     if t_first > bound:
         idle = bound
-    elif out >= 2.0 and gap > bound:
-        idle = t_first + bound
+    elif out >= 2.0 and seen + growth * (out - 2.0) > bound:
+        before = 0.0 if seen > bound else np.floor((bound - seen) / growth) + 1.0
+        idle = t_first + span(seen, growth, before) + bound
     else:
         idle = inf
     idle = min(idle, P.spec_f[spec, L.S_ATTEMPT])
@@ -557,14 +474,9 @@ def plan_any_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def strike(P, place, u, ak):  # type: ignore[no-untyped-def]
-    """What the error uniform u means: (kind, where it strikes, Retry-After or -1, length of a hang)."""
-    for e in range(P.place_i[place, L.P_ERR_LO], P.place_i[place, L.P_ERR_HI]):
-        if u < P.error_f[e, L.E_CUM]:
-            d = P.error_i[e, L.E_RETRY_AFTER]
-            ra = rare(P, d, draw_key(ak, L.Q_RETRY_AFTER)) if d >= 0 else -1.0
-            return np.int64(P.error_i[e, L.E_KIND]), np.int64(P.error_i[e, L.E_AT]), ra, P.error_f[e, L.E_AFTER]
-    return np.int64(-1), np.int64(0), -1.0, 0.0
+def error_of(P, place, u, ak):  # type: ignore[no-untyped-def]
+    """`kernel.strike`, out of line."""
+    return strike(P, place, u, ak)
 
 
 @compiled
@@ -574,9 +486,8 @@ def slowdown(P, b, run_key, ak):  # type: ignore[no-untyped-def]
     sd = P.backend_f[b, L.B_SD_RUN]
     if sd > 0.0:
         s = exp_(sd * ndtri(P.normal, uniform(mix(run_key ^ P.backend_key[b]))))
-    sd = P.backend_f[b, L.B_SD_CALL]
-    if sd > 0.0:
-        s *= exp_(sd * ndtri(P.normal, uniform(draw_key(ak, L.Q_NOISE))))
+    if P.backend_f[b, L.B_SD_CALL] > 0.0:
+        s *= noise_of_call(P, b, ak)
     return s
 
 
@@ -603,32 +514,28 @@ def cached_tokens(P, Q, W, O, base, node, b, spec, tokens, node_key):  # type: i
 
 
 @inlined
-def begin_attempt(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
-    """Draw an attempt and send it off."""
+def begin_lean(P, Q, W, O, f, now, ttft, rate, out, ak):  # type: ignore[no-untyped-def]
+    """Send off the first attempt of a lean call, whose quantities are drawn."""
     slot, node, place = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE], W.fi[f, E.F_PLACE]
-    spec = P.node_i[node, L.N_SPEC]
-    if Q.lean[spec] == 0:
-        begin_any(P, Q, W, O, f, now)
-        return
     v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
-    node_key = mix(W.slot_key[slot] ^ P.node_hash[node])
-    ak = node_key + U64 * (np.uint64(W.fi[f, E.F_TRY]) + U1) * GOLDEN
     tokens = W.sf[v, L.F_INPUT]
-    ttft = place_draw(P, place, L.P_TTFT, draw_key(ak, L.Q_TTFT))
-    rate = place_draw(P, place, L.P_RATE, draw_key(ak, L.Q_RATE))
-    out = whole(place_draw(P, place, L.P_TOKENS, draw_key(ak, L.Q_OUTPUT)))
-    u = uniform(draw_key(ak, L.Q_ERROR))
     f_ = P.place_f
-    if u < f_[place, L.P_ERR_TOTAL] or tokens > f_[place, L.P_LONGEST]:
+    if uniform(draw_key(ak, L.Q_ERROR)) < f_[place, L.P_ERR_TOTAL] or tokens > f_[place, L.P_LONGEST]:
         begin_any(P, Q, W, O, f, now)
         return
     most, room = f_[place, L.P_MAX_TOKENS], f_[place, L.P_CONTEXT] - tokens
     room = room if room < most else most
     more = tokens - f_[place, L.P_TTFT_INPUT]
+    out = whole(out)
     W.ff[f, E.A_T0] = now
+    W.ff[f, E.A_NET] = 0.0
+    W.ff[f, E.A_STALL] = 0.0
     W.ff[f, E.A_PREFILL] = ttft + (more if more > 0.0 else 0.0) * f_[place, L.P_PREFILL]
     W.ff[f, E.A_GAP] = 1.0 / (rate if rate > SLOWEST else SLOWEST)
+    W.ff[f, E.A_GROWTH] = 0.0
+    W.ff[f, E.A_REASONING] = 0.0
     W.ff[f, E.A_OUT] = out if out < room else room
+    W.ff[f, E.A_CACHED] = 0.0
     W.fi[f, E.F_KIND] = -1
     r = np.int64(Q.pool[P.place_i[place, L.P_BACKEND]])
     if r < 0:
@@ -644,7 +551,7 @@ def begin_attempt(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
 
 @compiled
 def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
-    """`begin_attempt` for all attempts."""
+    """Draw any attempt and send it off."""
     slot, node, place = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE], W.fi[f, E.F_PLACE]
     base = slot * (Q.sizes[E.SZ_NODES] + 1)
     spec = P.node_i[node, L.N_SPEC]
@@ -657,7 +564,7 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
     if total > 0.0:
         u = uniform(draw_key(ak, L.Q_ERROR))
         if u < total:
-            kind, at, ra, hang = strike(P, place, u, ak)
+            kind, at, ra, hang = error_of(P, place, u, ak)
     W.ff[f, E.A_T0] = now
     net, stall, reasoning, cached = 0.0, 0.0, 0.0, 0.0
     r = np.int64(-1)
@@ -680,14 +587,21 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
         chance = P.backend_f[b, L.B_STALL]
         if chance > 0.0 and uniform(draw_key(ak, L.Q_STALL)) < chance:
             stall = s * rare(P, P.backend_i[b, L.B_STALL_DIST], draw_key(ak, L.Q_STALL_TIME))
-        ttft, rate, out = W.value[L.Q_TTFT], W.value[L.Q_RATE], W.value[L.Q_OUTPUT]
-        more = max(0.0, tokens - cached - P.backend_f[b, L.B_TTFT_INPUT])
+        prefill, gap, growth = 0.0, 0.0, 0.0
+        if P.backend_i[b, L.B_LAW] == L.LAW_MEASURED:
+            more = max(0.0, tokens - cached - P.backend_f[b, L.B_TTFT_INPUT])
+            prefill = W.value[L.Q_TTFT] + more * P.backend_f[b, L.B_PREFILL]
+            gap = s / max(W.value[L.Q_RATE], SLOWEST)
+        else:
+            wait, prefill, gap, growth = served(P, W, b, tokens, cached)
+            stall, gap, growth = stall + wait * s, gap * s, growth * s
         W.ff[f, E.A_NET] = net
         W.ff[f, E.A_STALL] = stall
-        W.ff[f, E.A_PREFILL] = (ttft + more * P.backend_f[b, L.B_PREFILL]) * s
-        W.ff[f, E.A_GAP] = s / max(rate, SLOWEST)
+        W.ff[f, E.A_PREFILL] = prefill * s
+        W.ff[f, E.A_GAP] = gap
+        W.ff[f, E.A_GROWTH] = growth
         W.ff[f, E.A_REASONING] = reasoning
-        W.ff[f, E.A_OUT] = min(whole(out), room - reasoning)
+        W.ff[f, E.A_OUT] = min(whole(W.value[L.Q_OUTPUT]), room - reasoning)
         W.ff[f, E.A_CACHED] = cached
         r = np.int64(Q.pool[b])
         if r >= 0 and Q.tenants[r] > 1:
@@ -754,14 +668,16 @@ def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
     place = W.fi[f, E.F_PLACE]
     b = P.place_i[place, L.P_BACKEND]
     kind, at = W.fi[f, E.F_KIND], W.fi[f, E.F_AT]
-    gap, reasoning, out = W.ff[f, E.A_GAP], W.ff[f, E.A_REASONING], W.ff[f, E.A_OUT]
+    gap, growth = W.ff[f, E.A_GAP], W.ff[f, E.A_GROWTH]
+    reasoning, out = W.ff[f, E.A_REASONING], W.ff[f, E.A_OUT]
     tokens, cached = W.sf[v, L.F_INPUT], W.ff[f, E.A_CACHED]
     t_net = W.ff[f, E.A_NET]
     t_queue = t_net + W.ff[f, E.A_WAIT] + W.ff[f, E.A_STALL]
     t_prefill = t_queue + W.ff[f, E.A_PREFILL]
-    t_first = t_prefill + reasoning * gap
+    t_first = t_prefill + span(gap, growth, reasoning)
+    seen = gap + growth * reasoning
     stopped = kind >= 0 and (kind == L.TIMEOUT or at != L.AT_END)
-    counted = kind < 0 or kind == L.TIMEOUT or at != L.AT_START
+    counted = length >= t_net if kind == L.TIMEOUT else kind < 0 or at != L.AT_START
     if kind == L.TIMEOUT:
         t_queue = t_prefill = t_first = inf
     if err == -2:
@@ -772,11 +688,11 @@ def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
         if length < t_first or (err == kind and at != L.AT_END):
             out = 0.0
             if length > t_prefill:
-                reasoning = min(reasoning, np.floor((length - t_prefill) / gap))
+                reasoning = min(reasoning, gaps_in(gap, growth, length - t_prefill))
             else:
                 reasoning = 0.0
         else:
-            out = min(out, 1.0 + np.floor((length - t_first) / gap))
+            out = min(out, 1.0 + gaps_in(seen, growth, length - t_first))
         t_net = min(length, t_net)
         t_queue = min(length, t_queue)
         t_prefill = min(length, t_prefill)
@@ -796,6 +712,8 @@ def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
         W.sf[v, L.F_USE + L.U_CACHED] += cached
         W.sf[v, L.F_USE + L.U_OUTPUT] += out
         W.sf[v, L.F_USE + L.U_REASONING] += reasoning
+        W.sf[v, L.F_USE + L.U_ENERGY] += (tokens - cached) * P.backend_f[b, L.B_JOULE_IN]
+        W.sf[v, L.F_USE + L.U_ENERGY] += (out + reasoning) * P.backend_f[b, L.B_JOULE_OUT]
         cost += (
             (tokens - cached) * P.backend_f[b, L.B_PRICE_IN]
             + cached * P.backend_f[b, L.B_PRICE_CACHED]
@@ -869,24 +787,16 @@ def next_try(P, Q, W, O, f, spec, err):  # type: ignore[no-untyped-def]
             W.fi[f, E.F_TRIES + index] = tries + 1
             for inner in range(index):
                 W.fi[f, E.F_TRIES + inner] = 1
-            return wait_of_layer(P, Q, W, O, f, layer, tries - 1, index)
+            return wait_for_retry(P, Q, W, O, f, layer, tries - 1, index)
     return -1.0
 
 
 @compiled
-def wait_of_layer(P, Q, W, O, f, layer, k, index):  # type: ignore[no-untyped-def]
+def wait_for_retry(P, Q, W, O, f, layer, k, index):  # type: ignore[no-untyped-def]
     """k-th wait of a retry layer (s)."""
-    ra = W.ff[f, E.A_RETRY_AFTER]
-    if ra >= 0.0 and P.layer_i[layer, L.R_RESPECT] == 1 and ra <= P.layer_f[layer, L.R_CAP]:
-        return ra
     node_key = mix(W.slot_key[W.fi[f, E.F_SLOT]] ^ P.node_hash[W.fi[f, E.F_NODE]])
     ak = node_key + U64 * (np.uint64(W.fi[f, E.F_TRY]) + U1) * GOLDEN
-    wait = P.layer_f[layer, L.R_INITIAL]
-    top = P.layer_f[layer, L.R_MAX]
-    for _ in range(k):
-        wait *= P.layer_f[layer, L.R_FACTOR]
-    u = uniform(draw_key(ak, L.Q_JITTER + index))
-    return min(wait, top) * (1.0 - P.layer_f[layer, L.R_JITTER] * u) + P.layer_f[layer, L.R_ADD] * u
+    return wait_of_layer(P, layer, k, W.ff[f, E.A_RETRY_AFTER], ak, index)
 
 
 @inlined
@@ -1003,12 +913,6 @@ def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
     leave(P, Q, W, O, f, length, clock)
     if length > 0.0:
         charge(P, Q, W, O, f, v, spec, length, np.int64(-2))
-
-
-@compiled
-def begin_again(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
-    """`begin_attempt`, for what is not the first one."""
-    begin_attempt(P, Q, W, O, f, now)
 
 
 # --- visits -------------------------------------------------------------------------------------------------
@@ -1168,7 +1072,6 @@ def fail_visit(P, Q, W, O, v, node, err):  # type: ignore[no-untyped-def]
         ready_push(W, item(scope, E.PH_FAIL, node))
     if Q.guard_bit[node]:
         ready_push(W, item(scope, E.PH_REJECT, node))
-
 
 
 @compiled
@@ -1413,6 +1316,8 @@ def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-d
     """Start the visit of a call: its budget, its route, its input, its first attempt."""
     v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     spec = np.int64(P.node_i[node, L.N_SPEC])
+    lean = Q.lean[spec] == 1
+    own = ttft = rate = out = 0.0
     clear_use(P, Q, W, O, v, node)
     W.si[v, L.V_STATUS] = E.RUNNING
     node_key = mix(W.slot_key[slot] ^ P.node_hash[node])
@@ -1426,15 +1331,19 @@ def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-d
             finish_visit(P, Q, W, O, slot, node, np.int64(L.BUDGET_EXCEEDED), now)
             return
         x = P.spec_f[spec, L.S_MEDIA]
-        if Q.lean[spec] == 1:
-            x += place_draw(P, P.spec_i[spec, L.S_PLACE_LO], L.P_INPUT, draw_key(node_key, L.QV_INPUT))
+        if lean:
+            own, ttft, rate, out = four_draws(P, W, P.spec_i[spec, L.S_PLACE_LO], node_key)
+            x += own
         elif P.spec_i[spec, L.S_INPUT] >= 0:
             x += draw(P, P.spec_i[spec, L.S_INPUT], node_key, L.QV_INPUT)
         if P.node_i[node, L.N_REF_HI] > P.node_i[node, L.N_REF_LO] or P.node_i[node, L.N_HIST] >= 0:
             x += from_before(P, Q, W, O, slot, node, now)
         W.sf[v, L.F_INPUT] = whole(x)
     f = new_flight(P, Q, W, O, slot, node, np.int64(0), now)
-    begin_attempt(P, Q, W, O, f, now)
+    if lean:
+        begin_lean(P, Q, W, O, f, now, ttft, rate, out, node_key + U64 * GOLDEN)
+        return
+    begin_any(P, Q, W, O, f, now)
     if P.spec_i[spec, L.S_HEDGES] > 0 and P.spec_f[spec, L.S_HEDGE_AFTER] < inf:
         timer = new_flight(P, Q, W, O, slot, node, np.int64(0), now)
         W.fi[timer, E.F_STATE] = E.TIMER
@@ -1493,7 +1402,7 @@ def hedge(P, Q, W, O, timer, clock):  # type: ignore[no-untyped-def]
     if W.si[v, L.V_STATUS] != E.RUNNING:
         return
     f = new_flight(P, Q, W, O, slot, node, copy, now)
-    begin_again(P, Q, W, O, f, now)
+    begin_any(P, Q, W, O, f, now)
     spec = P.node_i[node, L.N_SPEC]
     if copy < P.spec_i[spec, L.S_HEDGES]:
         W.fi[timer, E.F_COPY] = copy + 1
@@ -1995,8 +1904,8 @@ def add_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ign
     O.counts[i, 0] = np.int32(W.slot_f[slot, E.T_USE + L.U_CALLS])
     O.counts[i, 1] = np.int32(W.slot_f[slot, E.T_USE + L.U_ATTEMPTS])
     O.cost[i] = W.slot_f[slot, E.T_USE + L.U_COST]
+    O.energy[i] = W.slot_f[slot, E.T_USE + L.U_ENERGY]
     add_path(P, Q, W, O, i, slot, end_node)
-
 
 
 @inlined
@@ -2154,7 +2063,7 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
                 now = W.ff[id_, E.A_END]
                 if kind == E.K_END:
                     if end_of_attempt(P, Q, W, O, id_, clock):
-                        begin_again(P, Q, W, O, id_, now)
+                        begin_any(P, Q, W, O, id_, now)
                 elif kind == E.K_ARRIVE:
                     arrive(P, Q, W, O, id_, W.fi[id_, E.F_RES])
                 else:
@@ -2179,8 +2088,16 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
     return E.DONE
 
 
-def _entry(sources: int):  # type: ignore[no-untyped-def]
-    """Make the entry point; the digest of its sources is a closure cell and so part of numba's cache key."""
+def _sources() -> int:
+    """Digest of the other files that are compiled in: numba's cache sees only this one."""
+    digest = hashlib.blake2b(digest_size=7)
+    for module in (constants, helpers, lanes, lowering, mc, state, E, L):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _entry(sources: int) -> Any:
+    """Make the function that Python calls; what it holds on to is part of its key in the cache."""
 
     @njit(cache=True, nogil=True, **OPTIONS)
     def advance(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
@@ -2188,10 +2105,10 @@ def _entry(sources: int):  # type: ignore[no-untyped-def]
         if sources == 0:
             return np.int64(-1)
         return np.int64(
-            advance_events(tables(P), tables(Q), tables(W), tables(O), seed, most)  # type: ignore[call-arg]
+            advance_events(reference(P), reference(Q), reference(W), reference(O), seed, most)  # type: ignore[call-arg]
         )
 
     return advance
 
 
-advance = _entry(SOURCES)
+advance = _entry(_sources())

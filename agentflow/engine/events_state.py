@@ -11,8 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentflow.engine.state import FROZEN, WIDTHS, Output
 from agentflow.plan import layout as L
 from agentflow.plan.layout import F64, I32, I64, U64
+from agentflow.result import HIST_BINS
 
 # visits: status of one under way, and columns of W.si after those of the layout
 RUNNING = 8
@@ -54,8 +56,9 @@ I_COLUMNS = 12
     A_RANK,
     A_START,
     A_FIRST,
-) = range(16)
-A_COMP = 16
+    A_GROWTH,
+) = range(17)
+A_COMP = 17
 A_COLUMNS = A_COMP + L.NCOMP
 (
     F_SLOT,
@@ -99,7 +102,7 @@ Y_COLUMNS = 4
     C_LEN,
     C_FREE_SLOT,
     C_FREE_FLIGHT,
-    C_SLOTS,
+    C_BEYOND,  # as L.K_BEYOND: what the helpers of `engine.kernel` count
     C_FLIGHTS,
     C_IN_FLIGHT,
     C_ROWS,
@@ -183,7 +186,7 @@ class Pools(NamedTuple):
 class Rows(NamedTuple):
     """Runs that have ended since the last look, in the order of their ends, and totals by step.
 
-    The first nine as in `engine.state.Output`; run int64[M]; moments float64[M, 2]: arrival and end (s);
+    The first ten as in `engine.state.Output`; run int64[M]; moments float64[M, 2]: arrival and end (s);
     path float64[M x S x C]: seconds on the critical path, by step and component.
     """
 
@@ -192,6 +195,7 @@ class Rows(NamedTuple):
     tokens: I64
     counts: I32
     cost: F64
+    energy: F64
     step_f: F64
     histogram: I64
     critical: F64
@@ -199,3 +203,13 @@ class Rows(NamedTuple):
     run: I64
     moments: F64
     path: F64
+
+
+WIDTHS[Wiring] = dict.fromkeys(Wiring._fields, 1)
+WIDTHS[Pools] = (
+    dict.fromkeys(Pools._fields, 1)
+    | {"slot_f": T_COLUMNS, "slot_i": I_COLUMNS, "sf": L.STATE_COLUMNS, "si": X_COLUMNS}
+    | {"ff": A_COLUMNS, "fi": F_COLUMNS, "res_i": R_COLUMNS, "res_f": Y_COLUMNS, "wait_hist": HIST_BINS}
+)
+WIDTHS[Rows] = dict.fromkeys(Rows._fields, 1) | WIDTHS[Output] | {"moments": 2}
+FROZEN.add(Wiring)

@@ -113,13 +113,14 @@ def _order(node_i: I32, node: int, n: int) -> int:
 
 def _lean(t: L.Tables) -> I64:
     """Whether all places of a spec are plain: no network, stall, noise, cache or reasoning, and no hedges."""
-    plain = [
-        bool(t.place_i[int(row[L.S_PLACE_LO]) : int(row[L.S_PLACE_HI]), L.P_PLAIN].all())
+    plain = (t.place_i[:, L.P_SHAPE] != L.UNFIT) & (t.place_i[:, L.P_EXTRAS] == 0)
+    found = [
+        bool(plain[int(row[L.S_PLACE_LO]) : int(row[L.S_PLACE_HI])].all())
         and row[L.S_LAW] == L.LAW_MODEL
         and row[L.S_HEDGES] == 0
         for row in t.spec_i
     ]
-    return np.array(plain, np.int64)
+    return np.array(found, np.int64)
 
 
 def _top_steps(t: L.Tables, n: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from agentflow.engine import events_state as E
 from agentflow.engine.arrivals import Arrivals, Batch
 from agentflow.engine.events import Look, Timeline, compile_events
-from agentflow.engine.montecarlo import TAIL, Progress, _set_hedges, _Total
+from agentflow.engine.montecarlo import TAIL, Progress, _Total, set_hedges
 from agentflow.engine.state import Output, new_output
 from agentflow.loaded import Load
 from agentflow.plan import Plan
@@ -49,7 +49,7 @@ class Pilot:
 
 def pilot(plan: Plan, seed: int = 0) -> Pilot:
     """Simulate runs that do not meet."""
-    plan = _set_hedges(plan, seed)
+    plan = set_hedges(plan, seed)
     compile_events(plan)
     free = replace(
         plan,
@@ -71,6 +71,7 @@ class _Replication:
     paths: list[tuple[F64, I64, F64]]
     look: Look
     histogram: I64
+    beyond: bool
 
 
 def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int) -> _Replication:
@@ -86,8 +87,8 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
 
     def take(rows: E.Rows, n: int) -> None:
         at = rows.run[:n] - shape.warmup
-        columns: tuple[Any, ...] = whole[:5]
-        buffers: tuple[Any, ...] = rows[:5]
+        columns: tuple[Any, ...] = whole[:6]
+        buffers: tuple[Any, ...] = rows[:6]
         for column, buffer in zip(columns, buffers, strict=True):
             column[at] = buffer[:n]
         moments[at] = rows.moments[:n]
@@ -96,7 +97,8 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
         slowest.add(rows.times[:n, 0], at, paths)
 
     look = timeline.run(shape.warmup, runs, take)
-    return _Replication(whole, moments, slowest.kept, look, totals.histogram)
+    beyond = int(timeline.pools.counter[E.C_BEYOND]) > 0
+    return _Replication(whole, moments, slowest.kept, look, totals.histogram, beyond)
 
 
 class _Slowest:
@@ -168,7 +170,7 @@ def run_load(
     Result
         The replications' runs one after the other, and `load`.
     """
-    plan = _set_hedges(plan, seed)
+    plan = set_hedges(plan, seed)
     compile_events(plan)
     alone = pilot(plan, seed) if alone is None else alone
     found: list[_Replication] = []
@@ -215,11 +217,13 @@ def _put_together(
             for i, column in enumerate(columns):
                 column[rows] = values[:, i]
         total.outcome[rows], total.cost[rows] = output.outcome, output.cost
+        total.energy[rows] = output.energy
         total.step_f += output.step_f
         total.critical += output.critical
         total.critical_runs += output.critical_runs
     histogram = sum((r.histogram for r in found[1:]), found[0].histogram)
-    result = total.result(histogram, seed, _tail(plan, total.times[0], found))
+    beyond = any(replication.beyond for replication in found)
+    result = total.result(histogram, seed, _tail(plan, total.times[0], found), beyond)
     return replace(result, engine="events", load=_load(plan, arrivals, shape, found, written, alone))
 
 
