@@ -37,7 +37,6 @@ TAIL = 0.95
 """The slow tail: runs at or above this quantile of E2E."""
 
 Progress = Callable[[int, int], None]
-_COMPILING = threading.Lock()
 
 
 def needs_compile() -> bool:
@@ -51,26 +50,13 @@ def needs_compile() -> bool:
 
 
 def compile_kernel(plan: Plan) -> None:
-    """Compile the kernel, or load it, before threads call it.
-
-    LLVM's first optimisation level: the third takes a third longer and the kernel is no faster (decision 0007).
-    """
-    import numba
-
+    """Compile the kernel, or load it, before threads call it."""
+    from agentflow.engine.helpers import compiling
     from agentflow.engine.kernel import simulate_block
 
-    config: Any = numba.config
-
-    with _COMPILING:
-        if simulate_block.signatures:
-            return
-        usual, lighter = config.OPT, getattr(config, "_OptLevel", None)
-        try:
-            if lighter is not None:
-                config.OPT = lighter(1)
+    with compiling():
+        if not simulate_block.signatures:
             simulate_block(plan.tables, new_work(plan), new_output(plan, 0), np.empty(0, np.int64), np.uint64(0))
-        finally:
-            config.OPT = usual
 
 
 @dataclass
