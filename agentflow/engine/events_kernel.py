@@ -406,6 +406,7 @@ def turn_away(P, Q, W, O, f, retry_after):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_KIND] = L.RATE_LIMIT
     W.fi[f, E.F_ERR] = L.RATE_LIMIT
     W.fi[f, E.F_AT] = L.AT_START
+    W.fi[f, E.F_CUT] = 0
     W.ff[f, E.A_RETRY_AFTER] = retry_after
     W.ff[f, E.A_WAIT] = 0.0
     W.ff[f, E.A_LENGTH] = W.ff[f, E.A_NET]
@@ -428,6 +429,7 @@ def plan_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
     if smooth and Q.lean[spec] == 1 and is_whole(kind, W.fi[f, E.F_AT]):
         W.ff[f, E.A_WAIT] = waited
         W.fi[f, E.F_ERR] = kind
+        W.fi[f, E.F_CUT] = 0
         W.ff[f, E.A_LENGTH] = end
     else:
         plan_any_end(P, Q, W, O, f, waited)
@@ -448,6 +450,7 @@ def plan_any_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
     out, reasoning = W.ff[f, E.A_OUT], W.ff[f, E.A_REASONING]
     t_net = W.ff[f, E.A_NET]
     W.ff[f, E.A_WAIT] = waited
+    W.fi[f, E.F_CUT] = 0
     t_prefill = t_net + waited + W.ff[f, E.A_STALL] + W.ff[f, E.A_PREFILL]
     t_first = t_prefill + span(gap, growth, reasoning)
     seen = gap + growth * reasoning
@@ -467,8 +470,7 @@ def plan_any_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
     err = kind
     if idle < end:
         end, err = idle, np.int64(L.TIMEOUT)
-        W.ff[f, E.A_RETRY_AFTER] = -1.0
-        W.fi[f, E.F_AT] = E.AT_CUT
+        W.fi[f, E.F_CUT] = 1
     W.fi[f, E.F_ERR] = err
     W.ff[f, E.A_LENGTH] = end
 
@@ -631,6 +633,7 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
     W.ff[f, E.A_RETRY_AFTER] = ra
     W.fi[f, E.F_KIND] = kind
     W.fi[f, E.F_AT] = at
+    W.fi[f, E.F_CUT] = 0
     W.fi[f, E.F_RES] = r
     if r < 0:
         W.fi[f, E.F_STATE] = E.SERVED
@@ -682,7 +685,7 @@ def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
         t_queue = t_prefill = t_first = inf
     if err == -2:
         stopped = counted = True
-    elif at == E.AT_CUT:
+    elif W.fi[f, E.F_CUT]:
         stopped, counted = True, length >= t_net
     if stopped:
         if length < t_first or (err == kind and at != L.AT_END):
@@ -834,7 +837,8 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
         return True
     if state == E.QUEUED:
         W.fi[f, E.F_ERR] = L.TIMEOUT
-        W.fi[f, E.F_AT] = E.AT_CUT
+        W.fi[f, E.F_CUT] = 1
+    if W.fi[f, E.F_CUT]:
         W.ff[f, E.A_RETRY_AFTER] = -1.0
     length, err, kind = W.ff[f, E.A_LENGTH], W.fi[f, E.F_ERR], W.fi[f, E.F_KIND]
     leave(P, Q, W, O, f, length, clock)

@@ -81,9 +81,9 @@ A_COLUMNS = A_COMP + L.NCOMP
     F_CALLED,
     F_CHILD,
     F_SEQ,
-) = range(20)
-F_COLUMNS = 20
-AT_CUT = 3  # where an error strikes, when a timeout overtook it
+    F_CUT,  # whether a timeout ends it
+) = range(21)
+F_COLUMNS = 21
 
 # resources
 FIFO, PRIORITY, SJF, LAS, AGE = range(5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +10,7 @@ from agentflow.documents import list_workflows, load_backend, load_workflow
 from agentflow.engine.arrivals import Arrivals, Batch, Renewal
 from agentflow.plan import compile_plan
 from tests.agreement import _tied
-from tests.load.uncontended import differences, run_events
-from tests.make import backend, chat, workflow
+from tests.load.uncontended import differences
 from tests.reference import simulate_run
 from tests.strategies import Case, cases
 
