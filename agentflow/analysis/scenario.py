@@ -210,19 +210,18 @@ def run_scenarios(
         raise UsageError("the precision is a share between 0 and 1, such as 2%")
     coming = None if arrivals is None else parse_arrivals(arrivals)
     plans = [compile_plan(scenario.workflow, scenario.assignment, documents.position_of) for scenario in scenarios]
-    if coming is not None:
-        batch = loaded_batch(plans, coming, arrivals or "", seed, threads, progress)
-        return batch(runs) if precision is None else run_to_precision(batch, runs, precision)
 
     def alone(count: int) -> list[Result]:
         results = []
         for done, plan in enumerate(plans):
             report = _part(progress, done * count, len(plans) * count)
-            result = run_plan(plan, count, seed, threads=threads, progress=report)
-            results.append(replace(result, manifest=result.manifest | _facts(scenarios[done])))
+            results.append(run_plan(plan, count, seed, threads=threads, progress=report))
         return results
 
-    return alone(runs) if precision is None else run_to_precision(alone, runs, precision)
+    batch = alone if coming is None else loaded_batch(plans, coming, arrivals or "", seed, threads, progress)
+    results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
+    pairs = zip(scenarios, results, strict=True)
+    return [replace(result, manifest=result.manifest | _facts(scenario)) for scenario, result in pairs]
 
 
 def loaded_batch(
