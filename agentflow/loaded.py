@@ -45,7 +45,7 @@ class Load:
     limits, breakers
         Names of the rate limits and of the circuit breakers.
     limit_rates
-        What each limit lets through a second, by the first six of `CAUSES`; infinity where it says nothing, shape (Q, 6).
+        What each limit lets through a second, by the first six of `CAUSES`; infinity where none, shape (Q, 6).
     limit_asks
         Requests, input and output tokens that a run asks of each when it is alone, shape (Q, 3).
     limit_counts
@@ -102,21 +102,13 @@ def read_load(facts: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> 
     given |= {name: tuple(facts[name]) for name in ("resources", "limits", "breakers")}
     load = Load(**given)
     r, k, q = load.replications, len(load.resources), len(load.limits)
-    shapes = {
-        "limit_rates": (q, 6),
-        "limit_asks": (q, 3),
-        "limit_counts": (r, q, 8),
+    shapes: dict[str, tuple[int, ...]] = {
+        "areas": (r, k, 4), "counts": (r, k, 3), "window_s": (r,), "ended": (r,), "capacity": (k,), "work": (k,),
+        "limit_rates": (q, 6), "limit_asks": (q, 3), "limit_counts": (r, q, 8),
         "breaker_counts": (r, len(load.breakers), 2),
-        "areas": (r, k, 4),
-        "counts": (r, k, 3),
-        "window_s": (r,),
-        "ended": (r,),
-        "capacity": (k,),
-        "work": (k,),
-    }
+    }  # fmt: skip
     for name, column in columns.items():
-        if column.dtype != np.dtype(np.int64 if name in _WHOLE else np.float64) or column.shape != shapes.get(
-            name, column.shape
-        ):
+        dtype = np.dtype(np.int64 if name in _WHOLE else np.float64)
+        if column.dtype != dtype or column.shape != shapes.get(name, column.shape):
             raise ValueError(f"load.{name}: {column.dtype}{column.shape} does not fit")
     return load

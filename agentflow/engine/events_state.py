@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agentflow.engine.state import FROZEN, WIDTHS, Output
 from agentflow.plan import layout as L
 from agentflow.plan.layout import F64, I32, I64, U64
+from agentflow.plan.resources import BUCKETS
 from agentflow.result import HIST_BINS
 
 # visits: status of one under way, and columns of W.si after those of the layout
@@ -99,9 +100,7 @@ R_COLUMNS = 10
 Y_COLUMNS = 4
 
 # rate limits: six buckets (level, size, refill a second), the moment of the levels, and what was used
-BUCKETS = ("rpm", "rpd", "tpm", "tpd", "itpm", "otpm")
 NBUCKETS = len(BUCKETS)
-SPANS = (60.0, 86_400.0, 60.0, 86_400.0, 60.0, 60.0)
 (B_RPM, B_RPD, B_TPM, B_TPD, B_ITPM, B_OTPM) = range(NBUCKETS)
 G_LEVEL, G_SIZE, G_RATE, G_AT, G_IN, G_OUT = 0, NBUCKETS, 2 * NBUCKETS, 3 * NBUCKETS, 3 * NBUCKETS + 1, 3 * NBUCKETS + 2
 G_COLUMNS = 3 * NBUCKETS + 3

@@ -11,6 +11,7 @@ from agentflow.engine.state import new_output
 from agentflow.plan import Breaker, Limiter, Plan, Resource
 from agentflow.plan import layout as L
 from agentflow.plan.layout import F64, I32, I64
+from agentflow.plan.resources import SPANS
 from agentflow.result import HIST_BINS
 
 UNBOUNDED = 2**62
@@ -157,7 +158,7 @@ def _limits(limits: Sequence[Limiter]) -> tuple[F64, I64]:
         sizes = [UNBOUNDED if bound is None else bound for bound in limit.bounds]
         f[E.G_LEVEL : E.G_LEVEL + E.NBUCKETS] = f[E.G_SIZE : E.G_SIZE + E.NBUCKETS] = sizes
         f[E.G_RATE : E.G_RATE + E.NBUCKETS] = [
-            0.0 if bound is None else bound / span for bound, span in zip(limit.bounds, E.SPANS, strict=True)
+            0.0 if bound is None else bound / span for bound, span in zip(limit.bounds, SPANS, strict=True)
         ]
         i[E.M_RESERVES], i[E.M_CACHED] = E.RESERVES.index(limit.reserves), limit.counts_cached
         i[E.M_MOST] = UNBOUNDED if limit.concurrency is None else limit.concurrency

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -18,7 +17,7 @@ from agentflow.engine.events import Look, Timeline, compile_events
 from agentflow.engine.montecarlo import TAIL, Progress, _Total, set_hedges
 from agentflow.engine.state import Output, new_output
 from agentflow.loaded import Load
-from agentflow.plan import Limiter, Plan
+from agentflow.plan import Plan
 from agentflow.plan import layout as L
 from agentflow.plan.layout import F64, I64
 from agentflow.result import Result
@@ -273,7 +272,7 @@ def _load(plan: Plan, arrivals: Arrivals, shape: Shape, found: list[_Replication
         counts=np.array([look.counts for look in looks], np.int64),
         wait_hist=np.sum([look.waits for look in looks], axis=0, dtype=np.int64),
         limits=tuple(q.name for q in plan.limits),
-        limit_rates=np.array([_rates(q, arrivals) for q in plan.limits]).reshape(-1, len(E.BUCKETS)),
+        limit_rates=np.array([q.rates(arrivals.tenants) for q in plan.limits]).reshape(-1, E.NBUCKETS),
         limit_asks=alone.asks,
         limit_counts=np.array([look.limits for look in looks], np.int64),
         breakers=tuple(b.name for b in plan.breakers),
@@ -281,10 +280,3 @@ def _load(plan: Plan, arrivals: Arrivals, shape: Shape, found: list[_Replication
         arrival_s=moments[:, 0].copy(),
         end_s=moments[:, 1].copy(),
     )
-
-
-def _rates(limit: Limiter, arrivals: Arrivals) -> list[float]:
-    """Return what a rate limit lets through a second, by bucket; infinity where it says nothing."""
-    copies = arrivals.tenants if limit.per_tenant else 1
-    pairs = zip(limit.bounds, E.SPANS, strict=True)
-    return [math.inf if bound is None else copies * bound / span for bound, span in pairs]

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from agentflow.errors import PlanError
 from agentflow.schema import Backend
+
+BUCKETS = ("rpm", "rpd", "tpm", "tpd", "itpm", "otpm")
+"""The buckets of a rate limit, in the order of `Limiter.bounds`."""
+
+SPANS = (60.0, 86_400.0, 60.0, 86_400.0, 60.0, 60.0)
+"""Seconds in which each is filled."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,29 @@ class Limiter:
     reserves: str | None = None
     counts_cached: bool = True
     per_tenant: bool = False
+
+    def rates(self, tenants: int = 1) -> tuple[float, ...]:
+        """Return what flows into each bucket a second, for all tenants together; infinity where it says nothing."""
+        copies = tenants if self.per_tenant else 1
+        return tuple(
+            inf if bound is None else copies * bound / span for bound, span in zip(self.bounds, SPANS, strict=True)
+        )
+
+
+def most_runs(rates: Sequence[float], asks: Sequence[float]) -> dict[str, float]:
+    """Return the runs a second at which each bucket is used as fast as it fills.
+
+    Parameters
+    ----------
+    rates : sequence of float
+        As of `Limiter.rates`.
+    asks : sequence of float
+        Requests, input and output tokens of a run.
+    """
+    requests, tokens_in, tokens_out = (float(x) for x in asks)
+    both = tokens_in + tokens_out
+    uses = (requests, requests, both, both, tokens_in, tokens_out)
+    return {name: rate / use for name, rate, use in zip(BUCKETS, rates, uses, strict=True) if use and rate < inf}
 
 
 @dataclass(frozen=True)

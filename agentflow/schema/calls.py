@@ -109,7 +109,7 @@ class CircuitBreaker(Model):
     open_for: PositiveSeconds = 30.0
     """How long it lets nothing through (s); then it is half open."""
     trials: int = Field(default=1, ge=1, le=1_000_000)
-    """Attempts that a half-open breaker lets through: when all have succeeded it closes, when one fails it opens again."""
+    """Attempts that it lets through when half open: once all have succeeded it closes, if one fails it opens again."""
     on: Items[ErrorNames] = ("rate_limit", "timeout", "server_error")
     """The errors that count as failures; others count neither way."""
 
