@@ -149,7 +149,8 @@ def _bound(plan: Plan, alone: Pilot, kind: str) -> tuple[float, str] | None:
     """Return the rate that uses up the first resource or rate limit."""
     tenants = parse_arrivals(_written(kind, 1.0)).tenants
     slots = [r.concurrency * (tenants if r.per_tenant else 1) for r in plan.resources]
-    rates = [(n / float(work), r.name) for n, work, r in zip(slots, alone.work, plan.resources, strict=True) if work > 0.0]
+    pairs = zip(slots, alone.work.tolist(), plan.resources, strict=True)
+    rates = [(n / work, r.name) for n, work, r in pairs if work > 0.0]
     for limit, asks in zip(plan.limits, alone.asks, strict=True):
         rates += [(rate, f"{limit.name} {name}") for name, rate in most_runs(limit.rates(tenants), asks).items()]
     return min(rates, default=None)

@@ -45,7 +45,9 @@ class Slo:
 
     def estimate(self, result: Result) -> Estimate:
         """Estimate the statistic (s); a run without an answer counts as one of `NEVER` seconds."""
-        return Metrics(replace(result, **{self.column: self.times(result)})).column(self.column, self.stat)
+        times = self.times(result)
+        said = replace(result, ttft_s=times) if self.column == "ttft_s" else replace(result, e2e_s=times)
+        return Metrics(said).column(self.column, self.stat)
 
     def times(self, result: Result) -> NDArray[np.float64]:
         """Return each run's time (s), `NEVER` for one without an answer."""

@@ -72,6 +72,8 @@ def plot_capacity(reports: Sequence[CapacityReport], path: Path) -> None:
                 axes.axvline(report.rate.value, color=colour, linestyle=":", linewidth=1)
         axes.axhline(slo.limit, color="#555555", linewidth=1)
         axes.set_yscale("log")
+        for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            axis(lambda value, _: seconds(value))
         axes.set_xlabel("arrivals (runs/s)")
         axes.set_ylabel("time to the answer (s)")
         titled(axes, f"Load and {slo.text}", "p95 with its interval, p50 dashed; dotted: the highest rate that holds")
