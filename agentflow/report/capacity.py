@@ -12,7 +12,7 @@ from rich.text import Text
 from agentflow.analysis.capacity import CapacityReport
 from agentflow.report.insight_plots import titled, write_figure
 from agentflow.report.palette import seconds, share
-from agentflow.report.text import grid, interval, plain
+from agentflow.report.text import grid, plain, rate_interval
 
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#999999")
 
@@ -32,12 +32,7 @@ def _rate(report: CapacityReport) -> tuple[RenderableType, RenderableType, str]:
         return Text("any", "bold"), "", "-"
     busy = max((r.utilisation.value for r in report.at.resources), default=None) if report.at is not None else None
     found = Text(f"{report.rate.value:.3g}", "bold")
-    return found, Text(_interval(report), "dim"), "-" if busy is None else share(busy)
-
-
-def _interval(report: CapacityReport) -> str:
-    assert report.rate is not None
-    return interval(report.rate)
+    return found, Text(rate_interval(report.rate), "dim"), "-" if busy is None else share(busy)
 
 
 def _bound(report: CapacityReport) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from agentflow.analysis.load import LoadReport
 from agentflow.report.palette import count, seconds, share
-from agentflow.report.text import grid, interval, plain
+from agentflow.report.text import grid, interval, plain, rate_interval
 
 
 def load_table(load: LoadReport) -> RenderableType:
@@ -30,7 +30,7 @@ def load_table(load: LoadReport) -> RenderableType:
             ended.append(" bears")
         facts.add_row(Text("throughput", "dim"), ended)
     if load.goodput is not None:
-        good = f"{load.goodput.value:.4g} runs/s {interval(load.goodput)} answered within the objective's limit"
+        good = f"{load.goodput.value:.4g} runs/s {rate_interval(load.goodput)} answered within the objective's limit"
         facts.add_row(Text("goodput", "dim"), good)
     tables = [_resources(load)] if load.resources else []
     tables += [_limits(load)] if load.limits else []
