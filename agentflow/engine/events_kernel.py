@@ -343,6 +343,8 @@ def serve(P, Q, W, O, f, r, waited):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_STATE] = E.SERVED
     plan_end(P, Q, W, O, f, waited)
     schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+    if Q.client[E.O_CHUNK] > 0.0:
+        expect_stream(P, Q, W, O, f)
 
 
 @compiled
@@ -552,6 +554,81 @@ def refuse(W, f, now):  # type: ignore[no-untyped-def]
     schedule(W, f, now, E.K_END)
 
 
+# --- the client ------------------------------------------------------------------------------------------------
+
+
+@inlined
+def process_of(Q, W, f):  # type: ignore[no-untyped-def]
+    """Row of the client process in which an attempt's run lives."""
+    return W.slot_i[W.fi[f, E.F_SLOT], E.I_RUN] % np.int64(Q.client[E.O_PROCESSES])
+
+
+@compiled
+def work_off(Q, W, c, t):  # type: ignore[no-untyped-def]
+    """Bring a process's unfinished work to a moment of the timeline: chunks flow in, its cores work it off."""
+    passed = t - W.client_f[c, E.Z_AT]
+    flow = W.client_f[c, E.Z_FLOW]
+    W.client_f[c, E.Z_AT] = t
+    W.client_f[c, E.Z_BUSY] += flow * passed
+    W.client_f[c, E.Z_WORK] = max(0.0, W.client_f[c, E.Z_WORK] + (flow - Q.client[E.O_CORES]) * passed)
+
+
+@compiled
+def burst(Q, W, f, t, cpu):  # type: ignore[no-untyped-def]
+    """Let a process do something for an attempt after all that it has been asked before; return how long it takes."""
+    c = process_of(Q, W, f)
+    work_off(Q, W, c, t)
+    wait = W.client_f[c, E.Z_WORK] / Q.client[E.O_CORES]
+    W.client_f[c, E.Z_WORK] += cpu
+    W.client_f[c, E.Z_BUSY] += cpu
+    W.client_f[c, E.Z_WAITED] += wait
+    W.client_f[c, E.Z_BURSTS] += 1.0
+    return wait + cpu
+
+
+@compiled
+def expect_stream(P, Q, W, O, f):  # type: ignore[no-untyped-def]
+    """Schedule the first token of an attempt, whose chunks from then on ask for the client's cores."""
+    first = W.ff[f, E.A_NET] + W.ff[f, E.A_WAIT] + W.ff[f, E.A_STALL] + W.ff[f, E.A_PREFILL]
+    first += span(W.ff[f, E.A_GAP], W.ff[f, E.A_GROWTH], W.ff[f, E.A_REASONING])
+    if first < W.ff[f, E.A_LENGTH] and W.fi[f, E.F_KIND] != L.TIMEOUT:
+        moment = W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + W.ff[f, E.A_T0] + first
+        push(W, moment, next_key(W, E.K_STREAM), (np.int64(f) << 32) | W.fi[f, E.F_GEN])
+
+
+@compiled
+def begin_stream(Q, W, f, clock):  # type: ignore[no-untyped-def]
+    """The first token of an attempt is there."""
+    rest, chunk = W.ff[f, E.A_OUT] - 1.0, Q.client[E.O_CHUNK]
+    W.ff[f, E.A_SHOWN] = burst(Q, W, f, clock, chunk)
+    if rest >= 1.0:
+        seen = W.ff[f, E.A_GAP] + W.ff[f, E.A_GROWTH] * W.ff[f, E.A_REASONING]
+        W.ff[f, E.A_FLOW] = chunk * rest / span(seen, W.ff[f, E.A_GROWTH], rest)
+        W.client_f[process_of(Q, W, f), E.Z_FLOW] += W.ff[f, E.A_FLOW]
+
+
+@compiled
+def end_stream(Q, W, f, t):  # type: ignore[no-untyped-def]
+    """No more chunks of an attempt come."""
+    c = process_of(Q, W, f)
+    work_off(Q, W, c, t)
+    W.client_f[c, E.Z_FLOW] = max(0.0, W.client_f[c, E.Z_FLOW] - W.ff[f, E.A_FLOW])
+    W.ff[f, E.A_FLOW] = 0.0
+
+
+@compiled
+def hand_over(P, Q, W, O, f, v, now, clock):  # type: ignore[no-untyped-def]
+    """An attempt's answer, or its error, is there: the client has to look at it."""
+    spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
+    seconds = burst(Q, W, f, clock, Q.client[E.O_AFTER])
+    if P.spec_i[spec, L.S_HEDGES] > 0:
+        W.ff[f, E.A_COMP + L.C_CLIENT] += seconds
+    else:
+        W.sf[v, L.F_COMP + L.C_CLIENT] += seconds
+    W.fi[f, E.F_STATE] = E.HANDLED
+    schedule(W, f, now + seconds, E.K_END)
+
+
 # --- one attempt -----------------------------------------------------------------------------------------
 
 
@@ -669,6 +746,7 @@ def begin_lean(P, Q, W, O, f, now, ttft, rate, out, ak):  # type: ignore[no-unty
     more = tokens - f_[place, L.P_TTFT_INPUT]
     out = whole(out)
     W.ff[f, E.A_T0] = now
+    W.ff[f, E.A_CLIENT] = 0.0
     W.ff[f, E.A_NET] = 0.0
     W.ff[f, E.A_STALL] = 0.0
     W.ff[f, E.A_PREFILL] = ttft + (more if more > 0.0 else 0.0) * f_[place, L.P_PREFILL]
@@ -701,6 +779,9 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
     ak = node_key + U64 * (np.uint64(W.fi[f, E.F_TRY]) + U1) * GOLDEN
     ra = -1.0
     W.ff[f, E.A_T0] = now
+    W.ff[f, E.A_CLIENT] = 0.0
+    W.ff[f, E.A_FLOW] = 0.0
+    W.ff[f, E.A_SHOWN] = 0.0
     W.fi[f, E.F_RES] = -1
     W.fi[f, E.F_LIMIT] = -1
     k = np.int64(Q.breaker[place])
@@ -731,6 +812,10 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
             reasoning = min(whole(W.value[L.Q_REASONING]), room)
         if P.place_i[place, L.P_NETWORK]:
             net = W.value[L.Q_NETWORK]
+        if Q.client[E.O_CORES] > 0.0:
+            client = burst(Q, W, f, W.slot_f[slot, E.T_ARRIVAL] + now, Q.client[E.O_BEFORE]) + Q.client[E.O_FIXED]
+            W.ff[f, E.A_CLIENT] = client
+            net += client
         chance = P.backend_f[b, L.B_STALL]
         if chance > 0.0 and uniform(draw_key(ak, L.Q_STALL)) < chance:
             stall = s * rare(P, P.backend_i[b, L.B_STALL_DIST], draw_key(ak, L.Q_STALL_TIME))
@@ -789,6 +874,8 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
         if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
             plan_end(P, Q, W, O, f, 0.0)
         schedule(W, f, now + W.ff[f, E.A_LENGTH], E.K_END)
+        if Q.client[E.O_CHUNK] > 0.0 and P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
+            expect_stream(P, Q, W, O, f)
     elif net > 0.0:
         W.fi[f, E.F_STATE] = E.ON_WAY
         W.ff[f, E.A_WAIT] = inf
@@ -809,6 +896,8 @@ def reach(P, Q, W, O, f):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_STATE] = E.SERVED
     plan_end(P, Q, W, O, f, 0.0)
     schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+    if Q.client[E.O_CHUNK] > 0.0:
+        expect_stream(P, Q, W, O, f)
 
 
 @inlined
@@ -863,10 +952,31 @@ def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
         t_queue = min(length, t_queue)
         t_prefill = min(length, t_prefill)
         t_first = min(length, t_first)
+    client = min(t_net, W.ff[f, E.A_CLIENT])
     if hedged:
-        add_parts(W.ff, f, E.A_COMP, t_net, t_queue - t_net, t_prefill - t_queue, t_first - t_prefill, length - t_first)
+        W.ff[f, E.A_COMP + L.C_CLIENT] += client
+        add_parts(
+            W.ff,
+            f,
+            E.A_COMP,
+            t_net - client,
+            t_queue - t_net,
+            t_prefill - t_queue,
+            t_first - t_prefill,
+            length - t_first,
+        )
     else:
-        add_parts(W.sf, v, L.F_COMP, t_net, t_queue - t_net, t_prefill - t_queue, t_first - t_prefill, length - t_first)
+        W.sf[v, L.F_COMP + L.C_CLIENT] += client
+        add_parts(
+            W.sf,
+            v,
+            L.F_COMP,
+            t_net - client,
+            t_queue - t_net,
+            t_prefill - t_queue,
+            t_first - t_prefill,
+            length - t_first,
+        )
         W.si[v, L.V_BACKEND] = b
     W.fi[f, E.F_CALLED] += 1
     if W.fi[f, E.F_CALLED] == 1:
@@ -1005,6 +1115,8 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
         return True
     if state == E.REFUSED:
         return after_attempt(P, Q, W, O, f, np.int64(L.SERVER_ERROR), now)
+    if state == E.HANDLED:
+        return go_on(P, Q, W, O, f, v, spec, W.ff[f, E.A_FIRST], W.fi[f, E.F_ERR], now)
     if state == E.QUEUED:
         W.fi[f, E.F_ERR] = L.TIMEOUT
         W.fi[f, E.F_CUT] = 1
@@ -1018,7 +1130,20 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
         first = charge(P, Q, W, O, f, v, np.int64(spec), length, err)
         if W.fi[f, E.F_BREAKER] >= 0:
             tell_breaker(W, f, err, clock)
-    first += W.ff[f, E.A_T0]
+        if Q.client[E.O_CORES] > 0.0 and P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
+            if W.ff[f, E.A_FLOW] > 0.0:
+                end_stream(Q, W, f, clock)
+            W.ff[f, E.A_FIRST] = first + W.ff[f, E.A_T0] + W.ff[f, E.A_SHOWN]
+            if err != L.TIMEOUT:
+                hand_over(P, Q, W, O, f, v, now, clock)
+                return False
+    return go_on(P, Q, W, O, f, v, spec, first + W.ff[f, E.A_T0], err, now)
+
+
+@inlined
+def go_on(P, Q, W, O, f, v, spec, first, err, now):  # type: ignore[no-untyped-def]
+    """What follows an attempt that is over; return whether the next one begins."""
+    slot, node = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE]
     if err >= 0 or P.spec_i[spec, L.S_HEDGES] > 0:
         W.ff[f, E.A_FIRST] = first
         return after_attempt(P, Q, W, O, f, err, now)
@@ -1087,8 +1212,17 @@ def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
         else:
             W.sf[v, L.F_COMP + L.C_BACKOFF] -= unused
         return
+    if state == E.HANDLED:
+        unused = W.ff[f, E.A_END] - now
+        if P.spec_i[spec, L.S_HEDGES] > 0:
+            W.ff[f, E.A_COMP + L.C_CLIENT] -= unused
+        else:
+            W.sf[v, L.F_COMP + L.C_CLIENT] -= unused
+        return
     length = now - W.ff[f, E.A_T0]
     leave(P, Q, W, O, f, length, clock)
+    if W.ff[f, E.A_FLOW] > 0.0:
+        end_stream(Q, W, f, clock)
     if W.fi[f, E.F_BREAKER] >= 0:
         tell_breaker(W, f, np.int64(-2), clock)
     if length > 0.0:
@@ -2203,7 +2337,7 @@ def shortage(P, Q, W, O):  # type: ignore[no-untyped-def]
         return E.NEED_SLOTS
     if W.counter[E.C_IN_FLIGHT] + margin > W.counter[E.C_MOST_FLIGHTS]:
         return E.NEED_FLIGHTS
-    if W.counter[E.C_HEAP] + 2 * margin + W.counter[E.C_READY] + 8 > W.counter[E.C_MOST_EVENTS]:
+    if W.counter[E.C_HEAP] + 3 * margin + W.counter[E.C_READY] + 8 > W.counter[E.C_MOST_EVENTS]:
         return E.NEED_HEAP
     return 0
 
@@ -2248,6 +2382,8 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
                         begin_any(P, Q, W, O, id_, now)
                 elif kind == E.K_ARRIVE:
                     reach(P, Q, W, O, id_)
+                elif kind == E.K_STREAM:
+                    begin_stream(Q, W, id_, clock)
                 else:
                     hedge(P, Q, W, O, id_, clock)
             elif kind == E.K_USER:

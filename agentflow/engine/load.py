@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +12,7 @@ from agentflow.engine import events_state as E
 from agentflow.engine.arrivals import Arrivals, Batch
 from agentflow.engine.events import Look, Timeline, compile_events
 from agentflow.engine.montecarlo import TAIL, Progress, _Total, set_hedges
+from agentflow.engine.parallel import in_order
 from agentflow.engine.state import Output, new_output
 from agentflow.loaded import Load
 from agentflow.plan import Plan
@@ -84,12 +82,12 @@ class _Replication:
     beyond: bool
 
 
-def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int) -> _Replication:
-    """Simulate one replication."""
+def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int, total: Output) -> _Replication:
+    """Simulate one replication, whose runs have their rows in `total`."""
     runs = shape.runs
     timeline = Timeline(plan, arrivals, seed, number)
     totals = timeline.rows
-    whole = new_output(plan, runs, totals.histogram)._replace(
+    whole = new_output(plan, runs, totals.histogram, total, number * runs)._replace(
         step_f=totals.step_f, critical=totals.critical, critical_runs=totals.critical_runs
     )
     moments = np.empty((runs, 2))
@@ -97,10 +95,8 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
 
     def take(rows: E.Rows, n: int) -> None:
         at = rows.run[:n] - shape.warmup
-        columns: tuple[Any, ...] = whole[:6]
-        buffers: tuple[Any, ...] = rows[:6]
-        for column, buffer in zip(columns, buffers, strict=True):
-            column[at] = buffer[:n]
+        for name in _columns(plan):
+            getattr(whole, name)[at] = getattr(rows, name)[:n]
         moments[at] = rows.moments[:n]
         paths = rows.path.reshape(len(rows.run), -1)[:n]
         whole.critical[...] += paths.sum(axis=0).reshape(whole.critical.shape)
@@ -109,6 +105,11 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
     look = timeline.run(shape.warmup, runs, take)
     beyond = int(timeline.pools.counter[E.C_BEYOND]) > 0
     return _Replication(whole, moments, slowest.kept, look, totals.histogram, beyond)
+
+
+def _columns(plan: Plan) -> list[str]:
+    """Name the columns that have a row a run; what has no price, or no power, has none."""
+    return ["times", "outcome", "tokens", "counts", *["cost"] * plan.priced, *["energy"] * plan.powered]
 
 
 class _Slowest:
@@ -184,56 +185,37 @@ def run_load(
     compile_events(plan)
     alone = pilot(plan, seed) if alone is None else alone
     found: list[_Replication] = []
-    count = threads or len(os.sched_getaffinity(0))
-    for replication in _in_order(
-        lambda number: _replicate(plan, arrivals, shape, seed, number), shape.replications, count
-    ):
-        found.append(replication)
+    total = _Total(plan, shape.replications * shape.runs)
+
+    def tell(done: int) -> None:
         if progress is not None:
-            progress(len(found) * shape.runs, shape.replications * shape.runs)
-    return _put_together(plan, arrivals, shape, seed, found, written, alone)
+            progress(done * shape.runs, shape.replications * shape.runs)
 
-
-def _in_order(work: Callable[[int], _Replication], n: int, threads: int) -> Iterator[_Replication]:
-    """Yield the replications in order, computed ahead by the threads."""
-    if threads <= 1:
-        for number in range(n):
-            yield work(number)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: dict[int, Future[_Replication]] = {}
-        for number in range(n):
-            for ahead in range(number, min(n, number + threads)):
-                if ahead not in waiting:
-                    waiting[ahead] = pool.submit(work, ahead)
-            while not waiting[number].done():
-                wait([waiting[number]], timeout=0.2, return_when=FIRST_COMPLETED)  # short, so that Ctrl-C gets through
-            yield waiting.pop(number).result()
+    in_order(
+        lambda number: _replicate(plan, arrivals, shape, seed, number, total.rows),
+        found.append,
+        shape.replications,
+        min(threads or len(os.sched_getaffinity(0)), shape.replications),
+        tell,
+    )
+    return _put_together(total, plan, arrivals, shape, seed, found, written, alone)
 
 
 def _put_together(
-    plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, found: list[_Replication], written: str, alone: Pilot
+    total: _Total,
+    plan: Plan,
+    arrivals: Arrivals,
+    shape: Shape,
+    seed: int,
+    found: list[_Replication],
+    written: str,
+    alone: Pilot,
 ) -> Result:
-    total = _Total(plan, shape.replications * shape.runs)
-    for number, replication in enumerate(found):
-        rows = slice(number * shape.runs, (number + 1) * shape.runs)
-        output = replication.output
-        pairs: list[tuple[Any, Any]] = [
-            (total.times, output.times),
-            (total.tokens, output.tokens),
-            (total.counts, output.counts),
-        ]
-        for columns, values in pairs:
-            for i, column in enumerate(columns):
-                column[rows] = values[:, i]
-        total.outcome[rows], total.cost[rows] = output.outcome, output.cost
-        total.energy[rows] = output.energy
-        total.step_f += output.step_f
-        total.critical += output.critical
-        total.critical_runs += output.critical_runs
+    for replication in found:
+        total.add(replication.output)
     histogram = sum((r.histogram for r in found[1:]), found[0].histogram)
     beyond = any(replication.beyond for replication in found)
-    result = total.result(histogram, seed, _tail(plan, total.times[0], found), beyond)
+    result = total.result(histogram, seed, _tail(plan, total.rows.times[:, 0], found), beyond)
     return replace(result, engine="events", load=_load(plan, arrivals, shape, found, written, alone))
 
 
