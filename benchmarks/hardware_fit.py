@@ -24,7 +24,7 @@ from benchmarks.hardware_data import Serving
 DECODE: dict[str, tuple[float, float, dict[str, float]]] = {
     "step_overhead": (0.7e-3, 0.5, {"e": 0.3}),
     "layer_overhead": (30e-6, 0.5, {"e": 0.2, "f": 0.2}),
-    "moe_layer_overhead": (25e-6, 0.5, {"e": 0.2, "f": 0.3}),
+    "moe_layer_overhead": (25e-6, 0.5, {"e": 0.4, "f": 0.3}),
     "mla_layer_overhead": (20e-6, 1.0, {"g": 0.3, "f": 0.3}),
     "indexer_overhead": (50e-6, 1.0, {}),
     "linear_layer_overhead": (30e-6, 1.0, {}),
@@ -38,16 +38,18 @@ DECODE: dict[str, tuple[float, float, dict[str, float]]] = {
     "int4_cost": (1.0, 0.4, {"f": 0.4}),
     "allreduce_latency": (8e-6, 0.4, {"f": 0.2, "g": 0.2}),
     "link": (0.3, 0.4, {"f": 0.2, "g": 0.2}),
-    "interference": (1.0, 0.15, {"g": 0.15}),
+    "interference": (1.0, 0.15, {"g": 0.15, "e": 0.4}),
     "tokens_per_step": (2.4, 0.2, {"g": 0.25}),
 }
 FIRST: dict[str, tuple[float, float, dict[str, float]]] = {
-    "request_overhead": (0.06, 0.7, {"e": 0.6}),
+    "request_overhead": (0.03, 0.5, {"e": 0.5}),
+    "host_layer_prefill": (0.7e-3, 0.5, {"e": 0.3}),
+    "host_moe_layer_prefill": (0.7e-3, 0.7, {"e": 0.4}),
     "prefill_steps": (1.5, 0.5, {"g": 0.3}),
-    "expert_compute": (0.25, 0.4, {"f": 0.2, "e": 0.25}),
-    "queueing": (0.5, 0.4, {"g": 0.3}),
-    "clumping": (0.2, 0.7, {"e": 0.4}),
-    "queue_cost": (1e-3, 0.7, {"e": 0.5}),
+    "expert_compute": (0.25, 0.4, {"f": 0.2, "e": 0.6}),
+    "queueing": (0.5, 0.4, {"g": 0.2}),
+    "clumping": (0.1, 0.5, {"e": 0.25}),
+    "queue_cost": (1e-3, 0.7, {"e": 0.3}),
     "speculation_prefill": (1.3, 0.3, {"g": 0.2}),
 }
 # TensorRT-LLM admits a request only when its whole answer has room; the others count on answers ending at
@@ -159,10 +161,10 @@ class Fit:
         return out
 
 
-DEFAULTS = {
+DEFAULTS: dict[str, Any] = {
     "mesh_latency": 0.0,
     "host_layer": 0.0,
-    "host_layer_prefill": 0.0,
+    "sequence_overhead_prefill": 0.0,
     "link_large": None,
     "large_message": 1e15,
 }

@@ -21,6 +21,7 @@ SPEC: dict[str, tuple[float, float, bool]] = {
     "host_layer_prefill": (0.6e-3, 1.0, True),
     "layer_overhead": (30e-6, 1.0, True),
     "sequence_overhead": (0.3e-3, 1.0, False),
+    "sequence_overhead_prefill": (5e-3, 1.0, True),
     "bandwidth": (0.6, 0.2, True),
     "compute": (0.6, 0.2, True),
     "link": (0.3, 0.5, True),

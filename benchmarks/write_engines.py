@@ -18,7 +18,8 @@ from benchmarks.hardware_fit import DECODE, FIRST, RESERVED, Fitted, fit_serving
 ENGINES = Path(__file__).resolve().parent.parent / "backends" / "engines"
 TITLES = {
     "vllm": "vLLM 0.15 to 0.19 (2026).",
-    "vllm-0.11": "vLLM of autumn 2025, up to 0.12.",
+    "vllm-0.12": "vLLM 0.12 (end of 2025) as NVIDIA's own comparison ran it.",
+    "vllm-0.11": "vLLM of autumn 2025, up to 0.11.",
     "sglang": "SGLang 0.5.9 and later (2026).",
     "sglang-0.5.6": "SGLang 0.5.6.",
     "sglang-0.5.5": "SGLang of November 2025; its first tokens waited seconds for kernels to compile.",

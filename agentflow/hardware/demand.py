@@ -26,6 +26,8 @@ class Demand:
         Weights every token uses, routed experts that at least one token chose, cache, state: seconds to read.
     dense_math, expert_math, attention_math : float
         Seconds to compute.
+    activations, expert_activations : float
+        What kernels hand to one another through memory: seconds to write and read.
     reduce : float
         Seconds on the link for all messages of the step.
     message : float
@@ -59,6 +61,8 @@ class Demand:
     int4: float
     fp4: float
     offloaded: float = 0.0
+    activations: float = 0.0
+    expert_activations: float = 0.0
 
 
 def dtypes(deployment: Deployment, model: Model) -> tuple[str, str]:
@@ -175,7 +179,35 @@ def _demand(
         int4=float(expert_dtype == "int4"),
         fp4=float(expert_dtype == "fp4"),
         offloaded=(read + expert_read) * held / (chip.overflow_bandwidth or math.inf),
+        activations=_activations(d, rank_tokens) / chip.bandwidth if chip.layout == "shared" else 0.0,
+        expert_activations=_expert_activations(d, tokens) / chip.bandwidth if chip.layout == "shared" else 0.0,
     )
+
+
+_HIDDEN_PASSES = 12.0  # reads and writes of the hidden state a layer: two norms, two residuals, four matrices' ends
+_INNER_PASSES = 4.0  # of queries, keys, values; and of the feed-forward part's inside
+
+
+def _activations(d: Deployment, tokens: float) -> float:
+    """Bytes that the kernels of all layers hand on, experts excepted: the hidden state on every chip, the rest sliced."""
+    model, a = d.model, d.model.attention
+    heads = a.heads * (a.head_size + a.rope_size) + 2 * a.kv_heads * a.head_size
+    dense = model.layers if model.experts is None else model.experts.dense_layers
+    inner = model.layers * heads + dense * model.feed_forward * (2 if model.gated_feed_forward else 1)
+    return 2.0 * tokens * (_HIDDEN_PASSES * model.layers * model.hidden + _INNER_PASSES * inner / d.tensor_parallel)
+
+
+def _expert_activations(d: Deployment, tokens: float) -> float:
+    """Bytes of sorting tokens to experts and back: each token once for each of its experts.
+
+    Where experts are sliced, every chip sorts all tokens; where they are spread, its share of them.
+    """
+    p, experts = parameters(d.model), d.model.experts
+    if experts is None:
+        return 0.0
+    chips = d.tensor_parallel * d.attention_data_parallel
+    visits, width = (tokens / chips, experts.size) if d.expert_parallel else (tokens, experts.size / chips)
+    return 2.0 * p.moe_layers * visits * p.active * _INNER_PASSES * (d.model.hidden + width)
 
 
 def _resident_share(chip: Chip, model: Model, total: float) -> float:

@@ -90,9 +90,12 @@ def step_time(demand: Demand, c: Constants, *, prefill: bool = False) -> StepTim
     kv: Any = np.where(kv_math > kv_read, 0.0, kv_read) + demand.state_read / c.kv_bandwidth
     links: Any = link_time(demand, c)
     overhead = launches(demand, c)
+    moved: Any = (demand.activations + demand.expert_activations) / c.bandwidth
+    compute = compute + moved
     chips = compute + weights + kv + links + overhead
     host = demand.layers * (c.host_layer_prefill if prefill else c.host_layer)
-    sequences = 0.0 if prefill else demand.sequences * c.sequence_overhead
+    host = host + (demand.moe_layers * c.host_moe_layer_prefill if prefill else 0.0)
+    sequences = demand.sequences * (c.sequence_overhead_prefill if prefill else c.sequence_overhead)
     waiting: Any = np.maximum(host - chips, 0.0)
     parts = (compute, weights, kv, links, overhead + waiting + sequences, chips + waiting + sequences)
     return StepTime(*(float_or_array(part) for part in parts))
@@ -109,4 +112,5 @@ def prefill_work(demand: Demand, c: Constants, *, mixed: bool = False) -> float:
     experts: Any = demand.expert_math / (c.expert_compute_mixed if mixed else c.expert_compute) * four_bit
     math: Any = (demand.dense_math + demand.attention_math) / c.compute + experts
     latency = demand.reduces * demand.ring * c.allreduce_latency + demand.hops * demand.hop_latency
-    return float_or_array(math + link_time(demand, c) - latency)
+    moved: Any = (demand.activations + demand.expert_activations) / c.bandwidth
+    return float_or_array(math + moved + link_time(demand, c) - latency)

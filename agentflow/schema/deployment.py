@@ -37,9 +37,13 @@ class Constants(Base):
     host_layer: Seconds = 0.0
     """A layer of a decode step cannot take less: the host launches kernels this slowly."""
     host_layer_prefill: Seconds = 0.0
-    """The same of a prefill."""
+    """The same of a prefill, whose kernels no graph launches at once."""
+    host_moe_layer_prefill: Seconds = 0.0
+    """A layer with experts, besides."""
     sequence_overhead: Seconds = 0.0
     """A sequence of the batch, a step: sampling, scheduling, detokenising."""
+    sequence_overhead_prefill: Seconds = 0.0
+    """A prompt of a batch of prompts: its blocks of the cache, its first token."""
     bandwidth: Utilisation = 1.0
     """Reading weights that every token uses."""
     expert_bandwidth: Utilisation = 1.0
