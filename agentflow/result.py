@@ -7,7 +7,6 @@ bin is at most 1/128 wide, relative to its lower edge, over eleven decades.
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import tempfile
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentflow.errors import AgentflowError
-from agentflow.estimate import Estimate, quantile_estimate, share_estimate
+from agentflow.shown import html_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -254,24 +253,8 @@ class Result:
         return f"<Result of {self.workflow!r}: {self.runs:,} runs, seed {self.seed}, {len(self.steps)} steps>"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: E2E and TTFT with their intervals, and the outcomes."""
-        e2e, ttft = np.sort(self.e2e_s), np.sort(self.ttft_s)
-        rows = [
-            (f"p{p * 100:g}", _cell(quantile_estimate(e2e, p)), _cell(quantile_estimate(ttft, p)))
-            for p in (0.5, 0.9, 0.95, 0.99)
-        ]
-        counts = np.bincount(self.outcome, minlength=len(self.outcome_names)).tolist()
-        shares = [
-            f"{html.escape(name)} {_cell(share_estimate(count, self.runs).scaled(100.0))} %"
-            for name, count in zip(self.outcome_names, counts, strict=True)
-            if count
-        ]
-        body = "".join(f"<tr><th>{a}</th><td>{b}</td><td>{c}</td></tr>" for a, b, c in rows)
-        return (
-            f"<div><b>{html.escape(self.workflow)}</b>: {self.runs:,} runs, seed {self.seed}"
-            f"<table><thead><tr><th></th><th>E2E (s)</th><th>TTFT (s)</th></tr></thead><tbody>{body}</tbody>"
-            f"</table>{', '.join(shares)}</div>"
-        )
+        """Return what a notebook shows: the figures with their intervals, and how the latency stacks."""
+        return html_of(self)
 
 
 def load_result(path: str | os.PathLike[str]) -> Result:
@@ -305,13 +288,6 @@ def _read(file: Any) -> Result:
     if int(result.outcome.max()) >= len(result.outcome_names):
         raise ValueError("an outcome without a name")
     return result
-
-
-def _cell(estimate: Estimate) -> str:
-    """Print an estimate as plain text."""
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.4g} (an interval needs {estimate.runs_needed} runs)"
-    return f"{estimate.value:.4g} [{estimate.low:.4g}, {estimate.high:.4g}]"
 
 
 def _umask() -> int:

@@ -44,11 +44,11 @@ def _executions(plan: Plan, result: Result, expected: list[ReferenceRun]) -> Ite
     """Visits that took time, step by step; whether one that takes none happened at the moment of a cut is left open."""
     traces = trace_runs(plan, range(len(expected)), result.seed)
     for trace, want in zip(traces, expected, strict=True):
-        got = Counter(visit["step"] for visit in trace.visits if visit["end_s"] > visit["start_s"])
+        got = Counter(visit.step for visit in trace.visits if visit.end_s > visit.start_s)
         wanted = Counter(path for path, _, start, end, _ in want.visits if end > start)
         if got != wanted:
             yield f"run {trace.run}: visits {dict(got - wanted)} too many, {dict(wanted - got)} too few"
-    counted = Counter(visit["step"] for trace in traces for visit in trace.visits if visit["status"] != "skipped")
+    counted = Counter(visit.step for trace in traces for visit in trace.visits if visit.status != "skipped")
     totals = dict(zip(result.steps, result.step_executions.tolist(), strict=True))
     if counted != Counter(totals):
         yield f"executions {totals}, not {dict(counted)}"

@@ -68,10 +68,10 @@ def run(
     save: Annotated[Path | None, typer.Option(help="Save the result, with a column a run.")] = None,
 ) -> None:
     """Simulate a workflow: how long until the answer, and where the seconds go."""
-    gates = _gates(fail_if)
-    _check_plot(plot)
-    wanted, assigned = _precision(precision), _assignments(assign)
-    setting = _setting(region, new_connections, price_trend, speed_trend, when)
+    gates = read_gates(fail_if)
+    check_plot(plot)
+    wanted, assigned = _precision(precision), assignments(assign)
+    setting = read_setting(region, new_connections, price_trend, speed_trend, when)
     from agentflow.analysis.gates import check
     from agentflow.analysis.metrics import Metrics
     from agentflow.analysis.scenario import simulate
@@ -122,10 +122,10 @@ def compare(
     plot: Plot = None,
 ) -> None:
     """Compare backends, or workflows, over the same random numbers: "3.1 ± 0.1 times faster"."""
-    gates = _gates(fail_if)
-    _check_plot(plot)
-    wanted, assigned = _precision(precision), _assignments(assign)
-    setting = _setting(region, new_connections, price_trend, speed_trend, when)
+    gates = read_gates(fail_if)
+    check_plot(plot)
+    wanted, assigned = _precision(precision), assignments(assign)
+    setting = read_setting(region, new_connections, price_trend, speed_trend, when)
     from agentflow.analysis.scenario import compare as compare_scenarios
 
     output.announce_compiling()
@@ -182,7 +182,7 @@ def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[G
     raise typer.Exit(exit_code([gate.verdict for gate in checked]))
 
 
-def _assignments(pairs: list[str] | None) -> dict[str, str]:
+def assignments(pairs: list[str] | None) -> dict[str, str]:
     """Read STEP=BACKEND pairs."""
     found: dict[str, str] = {}
     for pair in pairs or ():
@@ -210,7 +210,7 @@ def _precision(text: str | None) -> float | None:
     return share
 
 
-def _setting(
+def read_setting(
     region: str | None, new_connections: bool, price: str | None, speed: str | None, when: str | None
 ) -> Setting | None:
     """Read where and when the scenario takes place."""
@@ -233,7 +233,7 @@ def _setting(
     )
 
 
-def _gates(expressions: list[str] | None) -> list[Gate]:
+def read_gates(expressions: list[str] | None) -> list[Gate]:
     """Read the gates, before anything is simulated."""
     if not expressions:
         return []
@@ -242,7 +242,7 @@ def _gates(expressions: list[str] | None) -> list[Gate]:
     return [parse_gate(expression) for expression in expressions]
 
 
-def _check_plot(plot: Path | None) -> None:
+def check_plot(plot: Path | None) -> None:
     """Refuse a picture that could not be written, before anything is simulated."""
     if plot is not None:
         from agentflow.report.plots import check_plot

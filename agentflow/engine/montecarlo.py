@@ -127,7 +127,7 @@ def run_plan(
     Result
     """
     compile_kernel(plan)
-    plan = _set_hedges(plan, seed)
+    plan = set_hedges(plan, seed)
     total = _Total(plan, runs)
     numbers = [np.arange(lo, min(lo + BLOCK, runs), dtype=np.int64) for lo in range(0, runs, BLOCK)]
     lanes = _Lanes(plan)
@@ -273,7 +273,7 @@ def _tail(plan: Plan, e2e: F64, seed: int) -> tuple[F64, int]:
     return critical, len(runs)
 
 
-def _set_hedges(plan: Plan, seed: int) -> Plan:
+def set_hedges(plan: Plan, seed: int) -> Plan:
     """Set the hedges that wait for a quantile of their step's own latency, from a pilot without hedges."""
     if not plan.hedge_quantiles:
         return plan
@@ -285,54 +285,3 @@ def _set_hedges(plan: Plan, seed: int) -> Plan:
     for spec, step, p in plan.hedge_quantiles:
         spec_f[spec, L.S_HEDGE_AFTER] = hist_quantile(pilot.step_latency_hist[step], p)
     return replace(plan, tables=plan.tables._replace(spec_f=spec_f), hedge_quantiles=())
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One run in full.
-
-    Parameters
-    ----------
-    run : int
-    e2e_s : float
-    visits : list of dict
-        Each visit of a step: `step`, `node`, `start_s`, `end_s`, `status`, `components_s`.
-    critical_s : float64[S, C]
-        Seconds on the critical path by step and component; they add up to `e2e_s`.
-    """
-
-    run: int
-    e2e_s: float
-    visits: list[dict[str, Any]]
-    critical_s: F64
-
-
-_STATUS = ("none", "done", "skipped", "caught", "failed", "absorbed", "cancelled", "wiped")
-
-
-def trace_runs(plan: Plan, runs: Sequence[int], seed: int = 0) -> list[Trace]:
-    """Simulate single runs and return all their visits."""
-    compile_kernel(plan)
-    plan = _set_hedges(plan, seed)
-    lanes, traces = _Lanes(plan), []
-    for run in runs:
-        output = _run_block(plan, lanes, np.array([run], np.int64), seed)
-        work, tables = lanes.mine().work, plan.tables
-        visits = []
-        for node in work.visited[: work.counter[L.K_VISITED]]:
-            kind, status = tables.node_i[node, L.N_KIND], _STATUS[work.si[node, L.V_STATUS]]
-            if kind not in (L.CALL, L.END) or status == "wiped":
-                continue
-            row = work.sf[node]
-            visits.append(
-                {
-                    "step": plan.steps[tables.node_i[node, L.N_STEP]],
-                    "node": int(node),
-                    "start_s": float(row[L.F_START]),
-                    "end_s": float(row[L.F_END]),
-                    "status": status,
-                    "components_s": dict(zip(COMPONENTS, row[L.F_COMP :].tolist(), strict=True)),
-                }
-            )
-        traces.append(Trace(int(run), float(output.times[0, 0]), visits, output.critical.copy()))
-    return traces

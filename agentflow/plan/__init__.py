@@ -217,7 +217,7 @@ class _Compiler:
                 *layers,
                 *routes,
                 hedge.max_hedges if hedge is not None else 0,
-                int(e.place_i[lo][L.P_PLAIN] == 1 and hedge is None),
+                _short_way(modelled, e.place_i[lo][L.P_SHAPE], hedge),
             ]
         )
         e.spec_f.append(
@@ -272,6 +272,13 @@ class _Compiler:
             normal=polynomials().ravel(),
             totals=np.array([*bounds, float(answer)]),
         )
+
+
+def _short_way(modelled: bool, shape: int, hedge: object) -> int:
+    """Choose the way through the kernel that a step's first attempt may take."""
+    if hedge is not None or (modelled and shape == L.UNFIT):
+        return L.NO_PLAIN
+    return L.PLAIN_CALL if modelled else L.PLAIN_WAIT
 
 
 def _fingerprint(steps: tuple[str, ...], tables: L.Tables) -> str:

@@ -29,6 +29,15 @@ _DEFAULT_AT = {
 HANG_S = 600.0
 """Length of a hang that nothing bounds (s): the default timeout of the OpenAI SDK."""
 
+FAR, LARGEST = 9.0, 700.0
+"""No normal draw is that far out; `exp` of no more than that fits into a float."""
+
+NOT_PLAIN: tuple[list[int], list[float]] = ([L.UNFIT, *[0] * 9], [0.0] * (L.PLACE_FLOATS - L.P_CONTEXT))
+"""Columns of a place that the short way through the kernel does not take."""
+
+MOST_POINTS = 32
+"""Points of a quantile table that is worth looking through in the hot path."""
+
 
 def hash64(text: str) -> int:
     """Hash a name to 64 bits (BLAKE2b, little-endian)."""
@@ -238,34 +247,53 @@ class Encoder:
         elif backend is not None:
             raise AssertionError("a model step has output tokens")
         first, end, total = self.errors(step, backend)
-        plain = self._plain(step, backend, lo) if backend and not reasoning and not network else None
-        self.place_i.append(
-            [row, lo, len(self.draws), first, end, takes, reasoning, network, output, int(plain is not None)]
-        )
-        self.place_f.append([total, bound, *(plain or [0.0] * (L.PLACE_FLOATS - 2))])
+        shape, figures = (self._plain(step, backend, lo) if backend else None) or NOT_PLAIN
+        row_i = [row, lo, len(self.draws), first, end, takes, reasoning, network, output, *shape]
+        self.place_i.append(row_i)
+        self.place_f.append([total, bound, *figures])
         return total
 
-    def _plain(self, step: Any, backend: Backend, draws: int) -> list[float] | None:
-        """Return the figures of a call that the short way through the kernel can take, or None."""
+    def _plain(self, step: Any, backend: Backend, draws: int) -> tuple[list[int], list[float]] | None:
+        """Return what the short way through the kernel wants of a call: columns from P_SHAPE and from P_CONTEXT on.
+
+        None for a call that it cannot take.
+        """
         f = self.backend_f[self._backends[backend.name]]
-        rows = [d for _, d in self.draws[draws:]]
-        if any(self.dist_i[d][L.D_FAMILY] > L.LOGNORMAL for d in rows):
+        if backend.law.measured is None or f[L.B_JOULE_IN] or f[L.B_JOULE_OUT]:
             return None
-        if f[L.B_SD_RUN] or f[L.B_SD_CALL] or f[L.B_STALL] or f[L.B_HIT] or f[L.B_JOULE_IN] or f[L.B_JOULE_OUT]:
-            return None
-        if backend.law.measured is None:
-            return None
-        context = f[L.B_CONTEXT]
+        tokens = step.input_tokens
+        drawn = {q: d for q, d in self.draws[draws:]}
+        lanes = [self.dist(tokens.own, True), *(drawn[q] for q in (L.Q_TTFT, L.Q_RATE, L.Q_OUTPUT))]
+        tables = [self._points(d) for d in lanes]
+        extras = L.VARIES if f[L.B_SD_RUN] or f[L.B_SD_CALL] else 0
+        extras |= L.STALLS if f[L.B_STALL] else 0
+        caches = f[L.B_HIT] and (getattr(step, "cached_input_tokens", None) is not None or tokens.history)
+        if caches or L.Q_NETWORK in drawn or L.Q_REASONING in drawn:
+            extras |= L.MORE_DRAWS
         most = max(1.0, float(getattr(step, "max_tokens", None) or 0.0))
-        law = [f[L.B_TTFT_INPUT], f[L.B_PREFILL], f[L.B_PRICE_IN], f[L.B_PRICE_OUT], f[L.B_PRICE_CALL]]
-        tokens = step.input_tokens.own
-        own = self.dist(tokens, True)
-        if self.dist_i[own][L.D_FAMILY] > L.LOGNORMAL:
+        law = [f[L.B_CONTEXT], f[L.B_CONTEXT] - most, f[L.B_TTFT_INPUT], f[L.B_PREFILL], *_prices(backend.price)]
+        if None in tables:
+            return [L.ODD, extras, *lanes, *[0] * 4], [*law, *[0.0] * 16]
+        found = [points for points in tables if points is not None]
+        shape = L.BENT if any(n for _, n in found) else L.STRAIGHT
+        rows = [
+            self.dist_f[d] if n == 0 else [0.0, 0.0, self.dist_f[d][L.D_SHIFT], 1.0]
+            for d, (_, n) in zip(lanes, found, strict=True)
+        ]
+        columns = [row[column] for column in range(L.DIST_FLOATS) for row in rows]
+        return [shape, extras, *(at for at, _ in found), *(n for _, n in found)], [*law, *columns]
+
+    def _points(self, d: int) -> tuple[int, int] | None:
+        """Return a distribution's quantile table and its number of points, 0 if lognormal; None if it is neither."""
+        (family, at, n), f = self.dist_i[d], self.dist_f[d]
+        if family <= L.LOGNORMAL:
+            return (0, 0) if abs(f[L.D_P0]) + FAR * abs(f[L.D_P1]) < LARGEST else None
+        if family != L.QUANTILES or f[L.D_P0] == 0.0 or not 2 <= n <= MOST_POINTS:
             return None
-        rows.append(own)
-        if any(abs(self.dist_f[d][L.D_P0]) + 9.0 * abs(self.dist_f[d][L.D_P1]) > 700.0 for d in rows):
-            return None
-        return [context, context - most, *law, *(x for d in rows for x in self.dist_f[d])]
+        where, logs = self.table[at : at + n], self.table[at + n : at + 2 * n]
+        ends = [(logs[i + 1] - logs[i]) / (where[i + 1] - where[i]) for i in (0, n - 2)]
+        reach = max(abs(logs[0]) + ends[0] * (FAR + where[0]), abs(logs[-1]) + ends[1] * (FAR - where[-1]))
+        return (at, n) if reach < LARGEST else None
 
 
 def reasoning_of(step: Any, backend: Backend) -> Any:

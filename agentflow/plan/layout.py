@@ -128,9 +128,26 @@ LAW_MODEL, LAW_LATENCY = range(2)
 SPEC_COLUMNS, SPEC_FLOATS = 12, 5
 S_ATTEMPT, S_IDLE, S_HEDGE_AFTER, S_MEDIA, S_MAX_TOKENS = range(5)
 
-(P_BACKEND, P_DRAW_LO, P_DRAW_HI, P_ERR_LO, P_ERR_HI, P_TAKES, P_REASONING, P_NETWORK, P_OUTPUT, P_PLAIN) = range(10)
-PLACE_COLUMNS = 10
-# the rest is for plain calls: bounds, law and prices, then rows of dist_f
+(
+    P_BACKEND,
+    P_DRAW_LO,
+    P_DRAW_HI,
+    P_ERR_LO,
+    P_ERR_HI,
+    P_TAKES,
+    P_REASONING,
+    P_NETWORK,
+    P_OUTPUT,
+    P_SHAPE,
+    P_EXTRAS,
+) = range(11)
+# of a plain call: for each of the four lanes (own input, TTFT, decode rate, output) its quantile table and how many
+# points that has, 0 where it is lognormal; where the shape is odd, the lanes' distributions instead
+P_POINTS, P_LENGTHS = 11, 15
+PLACE_COLUMNS = 19
+STRAIGHT, BENT, ODD, UNFIT = range(4)
+VARIES, STALLS, MORE_DRAWS = 1, 2, 4
+# the rest is for plain calls: bounds, law and prices, then the lanes' mu, sigma, shift and scale
 (
     P_ERR_TOTAL,
     P_MAX_TOKENS,
@@ -139,11 +156,14 @@ PLACE_COLUMNS = 10
     P_TTFT_INPUT,
     P_PREFILL,
     P_PRICE_IN,
+    P_PRICE_CACHED,
     P_PRICE_OUT,
+    P_PRICE_REASONING,
     P_PRICE_CALL,
-) = range(9)
-P_TTFT, P_RATE, P_TOKENS, P_INPUT = 9, 13, 17, 21
-PLACE_FLOATS = 25
+) = range(11)
+P_LANES = 11
+PLACE_FLOATS = P_LANES + 4 * DIST_FLOATS
+NO_PLAIN, PLAIN_CALL, PLAIN_WAIT = range(3)
 
 # laws of a backend; a table's rows lie in `table`: lengths, then queue, prefill and time per token at each
 LAW_MEASURED, LAW_DEPLOYMENT, LAW_TABLE = range(3)
@@ -179,7 +199,7 @@ E_KIND, E_AT, E_RETRY_AFTER = range(3)
 E_CUM, E_AFTER = range(2)
 
 # state of a visit
-(F_START, F_END, F_CUT, F_OUT, F_FIRST, F_INPUT, F_SPENT_TOKENS, F_SPENT_USD) = range(8)
+(F_START, F_END, F_CUT, F_OUT, F_FIRST, F_INPUT, F_FAILED, F_SPARE) = range(8)
 F_USE = 8
 (U_INPUT, U_CACHED, U_OUTPUT, U_REASONING, U_COST, U_CALLS, U_ATTEMPTS, U_ENERGY) = range(8)
 NUSE = 8
@@ -236,5 +256,6 @@ class Tables(NamedTuple):
 ST_EXECUTIONS, ST_LATENCY, ST_USE = 0, 1, 2
 STEP_COLUMNS = ST_USE + NUSE + NCOMP
 
-# counters of the kernel's state
-K_VISITED, K_REDO, K_RUN, K_STAMP, K_MARK, K_BEYOND = range(6)
+# counters of the kernel's state, and how many nodes and steps there are
+K_VISITED, K_REDO, K_RUN, K_STAMP, K_MARK, K_NODES, K_STEPS, K_BEYOND = range(8)
+COUNTERS = 8

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agentflow.analysis.compare import Comparison
+from agentflow.analysis.explain import Explanation
 from agentflow.analysis.gates import GateResult
 from agentflow.analysis.summary import Summary
 from agentflow.estimate import Estimate
@@ -91,3 +92,44 @@ def compare_object(comparison: Comparison, gates: Sequence[GateResult] = ()) -> 
         "cases": cases,
         "gates": [gate_object(gate) for gate in gates],
     }
+
+
+def explain_object(explanation: Explanation) -> dict[str, Any]:
+    """Write an explanation, as `agentflow explain --json` prints it: the scenario's object and what was found."""
+    return {
+        **run_object(explanation.summary),
+        "explanation": {
+            "mean_total_s": explanation.mean_total_s,
+            "tail_total_s": explanation.tail_total_s if explanation.tail_runs else None,
+            "recorded_runs": explanation.recorded_runs,
+            "tail_runs": explanation.tail_runs,
+            "slack_runs": explanation.slack_runs,
+            "steps": {
+                step.path: {
+                    "type": step.type,
+                    "critical_share": step.critical_share.as_dict(),
+                    "tail_critical_share": _maybe(step.tail_critical_share),
+                    "slack_s": _maybe(step.slack_s),
+                    "unbounded_share": step.unbounded_share,
+                    "mean_s": step.mean_s,
+                    "tail_s": step.tail_s if explanation.tail_runs else None,
+                }
+                for step in explanation.steps
+            },
+            "losses": {
+                loss.name: {
+                    "mean_s": loss.mean_s.as_dict(),
+                    "mean_share": loss.mean_share,
+                    "tail_s": _maybe(loss.tail_s),
+                    "tail_share": loss.tail_share,
+                    "steps_s": loss.steps_s,
+                }
+                for loss in explanation.losses
+            },
+        },
+    }
+
+
+def _maybe(e: Estimate | None) -> dict[str, Any] | None:
+    """Write an estimate, or null."""
+    return None if e is None else e.as_dict()

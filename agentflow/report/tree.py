@@ -35,7 +35,7 @@ def workflow_tree(workflow: Workflow) -> RenderableType:
 
 def _branches(tree: Tree, steps: Mapping[str, Any]) -> None:
     for name, step in steps.items():
-        line = plain(name, "bold").append("  ").append_text(Text(_kind(step), "cyan"))
+        line = plain(name, "bold").append("  ").append_text(Text(kind_of(step), "cyan"))
         if step.needs:
             line.append("  after ", "dim").append_text(plain(", ".join(step.needs), limit=200))
         facts = list(_facts(step))
@@ -48,7 +48,8 @@ def _branches(tree: Tree, steps: Mapping[str, Any]) -> None:
             _branches(branch, step.steps)
 
 
-def _kind(step: Any) -> str:
+def kind_of(step: Any) -> str:
+    """Say in a few words what a step is."""
     if step.type == "loop":
         return f"loop, at most {step.max_iterations} times"
     if step.type == "map":
@@ -102,12 +103,12 @@ def _nodes(steps: Mapping[str, Any], prefix: str, lines: list[str], depth: int) 
     for name, step in steps.items():
         inner = step.workflow.steps if step.type == "workflow" else getattr(step, "steps", None)
         if inner is not None:
-            lines.append(f"{pad}subgraph {ids[name]}[{_quoted(f'{name}: {_kind(step)}')}]")
+            lines.append(f"{pad}subgraph {ids[name]}[{_quoted(f'{name}: {kind_of(step)}')}]")
             _nodes(inner, prefix + name + ".", lines, depth + 1)
             lines.append(f"{pad}end")
         else:
             shape = ("([", "])") if step.type == "human" else ("{{", "}}") if step.type == "guardrail" else ("[", "]")
-            lines.append(f"{pad}{ids[name]}{shape[0]}{_quoted(f'{name}: {_kind(step)}')}{shape[1]}")
+            lines.append(f"{pad}{ids[name]}{shape[0]}{_quoted(f'{name}: {kind_of(step)}')}{shape[1]}")
     for name, step in steps.items():
         for need in step.needs:
             source, _, route = need.partition(".")
@@ -124,41 +125,43 @@ def _limit(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def figures(backend: Backend) -> Iterator[tuple[str, str]]:
+    """Yield a backend's figures, each with its name."""
+    price = backend.price
+    yield from _law(backend.law)
+    for name, spec in backend.errors.items():
+        yield f"error: {name}", f"{spec.probability:.3%} of the attempts"
+    if backend.context:
+        yield "context", f"{format_count(backend.context)} tokens"
+    if price:
+        cached = f", {format_price(price.cached_input)} cached" if price.cached_input is not None else ""
+        yield "price", f"{format_price(price.input)} in, {format_price(price.output)} out{cached}"
+    if price and price.batch is not None:
+        yield "batch price", f"{price.batch:.0%} of it"
+    if m := backend.law.measured:
+        if m.measured_from:
+            yield "measured from", m.measured_from
+        for effort, law in m.thinking.items():
+            yield f"thinking: {effort}", f"{describe(law)} tokens"
+        if m.drift is not None:
+            yield "drift (log-sd)", f"from day to day {m.drift.ttft:g} in TTFT, {m.drift.speed:g} in speed"
+    for limit in backend.limits:
+        given = limit.model_dump(exclude_none=True, exclude={"tier"})
+        yield f"limits: {limit.tier}", ", ".join(f"{key} {_limit(value)}" for key, value in given.items())
+    if backend.cache:
+        yield "prefix cache", f"hits {backend.cache.hit_rate:.0%}, from {backend.cache.min_tokens:,} tokens"
+
+
 def backend_report(backend: Backend) -> RenderableType:
     """Show a backend's figures and where each comes from."""
-    price = backend.price
     head = plain(backend.name, "bold").append(f"  {backend.status}", "cyan")
     if backend.as_of:
         head.append(f", as of {backend.as_of}", "dim")
-    figures = grid("figure", "value", wrap=(1,))
-    rows = list(_law(backend.law))
-    rows += [(f"error: {name}", f"{spec.probability:.3%} of the attempts") for name, spec in backend.errors.items()]
-    if backend.context:
-        rows.append(("context", f"{format_count(backend.context)} tokens"))
-    if price:
-        text = f"{format_price(price.input)} in, {format_price(price.output)} out"
-        rows.append(
-            (
-                "price",
-                text + (f", {format_price(price.cached_input)} cached" if price.cached_input is not None else ""),
-            )
-        )
-    if price and price.batch is not None:
-        rows.append(("batch price", f"{price.batch:.0%} of it"))
-    if m := backend.law.measured:
-        rows += [("measured from", m.measured_from)] if m.measured_from else []
-        rows += [(f"thinking: {effort}", f"{describe(law)} tokens") for effort, law in m.thinking.items()]
-        if m.drift is not None:
-            rows.append(("drift (log-sd)", f"from day to day {m.drift.ttft:g} in TTFT, {m.drift.speed:g} in speed"))
-    for limit in backend.limits:
-        given = limit.model_dump(exclude_none=True, exclude={"tier"})
-        rows.append((f"limits: {limit.tier}", ", ".join(f"{key} {_limit(value)}" for key, value in given.items())))
-    if backend.cache:
-        rows.append(("prefix cache", f"hits {backend.cache.hit_rate:.0%}, from {backend.cache.min_tokens:,} tokens"))
-    for row in rows:
-        figures.add_row(plain(row[0], limit=40), plain(row[1], limit=300))
+    table = grid("figure", "value", wrap=(1,))
+    for name, value in figures(backend):
+        table.add_row(plain(name, limit=40), plain(value, limit=300))
     about = [Text(printable(" ".join(backend.description.split()), 2000))] if backend.description else []
-    return Group(head, *about, Text(), figures, Text(), evidence_table(backend.evidence))
+    return Group(head, *about, Text(), table, Text(), evidence_table(backend.evidence))
 
 
 def _law(law: Law) -> Iterator[tuple[str, str]]:

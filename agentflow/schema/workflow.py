@@ -34,6 +34,7 @@ from agentflow.schema.scalars import (
     Reference,
     Usd,
 )
+from agentflow.shown import html_of
 
 _BREAKER = "a circuit breaker belongs to a backend that runs share; it comes with the simulation of load; leave it out"
 
@@ -314,6 +315,10 @@ class Workflow(Model):
     """The step whose end is the answer and whose first token the user sees; by default the last."""
     steps: Annotated[dict[Identifier, StepField], Field(min_length=1)]
     """The steps by name."""
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the graph."""
+        return html_of(self)
 
 
 MapStep.model_rebuild()
