@@ -59,7 +59,6 @@ LIMIT = {
     "bandwidth": 0.92, "expert_bandwidth": 0.92, "kv_bandwidth": 0.92, "link": 0.92,
     "compute": 0.75, "expert_compute": 0.75, "expert_compute_mixed": 0.75,
 }  # fmt: skip  # what well-tuned kernels reach
-TYPICAL_EXPERT_COMPUTE = 0.25  # for decode steps while fitting, where reads take longer
 
 
 def family_of(row: Serving) -> str:
@@ -161,7 +160,9 @@ class Fit:
         return out
 
 
+HANDED_ON = 1.0  # assumed: every kernel of these engines hands on through memory
 DEFAULTS: dict[str, Any] = {
+    "handed_on": HANDED_ON,
     "mesh_latency": 0.0,
     "host_layer": 0.0,
     "sequence_overhead_prefill": 0.0,
@@ -172,7 +173,7 @@ DEFAULTS: dict[str, Any] = {
 
 def predict_tpot(c: dict[str, Any], t: Table) -> tuple[Any, Any]:
     """TPOT; and seconds of a step and of decoding a token; as `serving` computes them."""
-    space: Any = SimpleNamespace(**DEFAULTS, **({"expert_compute": TYPICAL_EXPERT_COMPUTE} | c))
+    space: Any = SimpleNamespace(**DEFAULTS, **c)
     step = step_time(t.decode, space).total * (1 + t.draft * 1.5 / t.layers)
     own = step / np.where(t.draft > 0, c["tokens_per_step"], 1.0)
     work = prefill_work(t.prefill, space, mixed=True)

@@ -13,6 +13,7 @@ from agentflow.hardware.demand import Demand, decode_demand, prefill_demand
 from agentflow.hardware.timing import step_time
 from agentflow.schema.deployment import Constants, Deployment, Engine
 from benchmarks.hardware_data import Kernel
+from benchmarks.hardware_fit import HANDED_ON
 
 FAMILIES = ("ampere", "hopper")
 # constant: (start, log-sd, fitted apart for each family)
@@ -56,7 +57,7 @@ def _unpack(vector: Any) -> dict[str, Constants]:
             raw = float(np.exp(vector[at + (f if apart else 0)]))
             values[name] = min(raw, 0.9) if name in ("bandwidth", "compute", "link", "link_large") else raw
             at += len(FAMILIES) if apart else 1
-        out[family] = Constants(**values, large_message=LARGE_MESSAGE)
+        out[family] = Constants(**values, large_message=LARGE_MESSAGE, handed_on=HANDED_ON)
     return out
 
 

@@ -137,7 +137,7 @@ def _demand(
     # times stages.
     read = resident * stages * _resident_share(chip, model, p.total * BYTES[weights])
     expert_read = experts * stages * coverage(p.experts, p.active, tokens)
-    if chip.layout != "shared":
+    if chip.layout in ("spatial", "hardwired"):
         expert_read = 0.0
     per_chip = tp * d.attention_data_parallel
     split = min(tp, a.kv_heads) if a.kind == "gqa" else 1  # a latent cache is the same on every chip
@@ -149,7 +149,9 @@ def _demand(
     message = rank_tokens * model.hidden * 2.0
     reduces = (2.0 * model.layers if tp > 1 else 0.0) + (4.0 * p.moe_layers if d.attention_data_parallel > 1 else 0.0)
     traffic = 2.0 * (tp - 1) / tp * message if tp > 1 else message * max(p.active, 1) / 2
-    held = d.offloaded_layers / model.layers
+    held = slow_share(d)
+    dense_handed, expert_handed = (share * handed_through_memory(d, rank_tokens) / chip.bandwidth for share in
+                                   (_activations(d, rank_tokens), _expert_activations(d, tokens)))  # fmt: skip
     return Demand(
         dense_read=read / chip.bandwidth * (1 - held),
         expert_read=expert_read / chip.bandwidth * (1 - held),
@@ -179,9 +181,41 @@ def _demand(
         int4=float(expert_dtype == "int4"),
         fp4=float(expert_dtype == "fp4"),
         offloaded=(read + expert_read) * held / (chip.overflow_bandwidth or math.inf),
-        activations=_activations(d, rank_tokens) / chip.bandwidth if chip.layout == "shared" else 0.0,
-        expert_activations=_expert_activations(d, tokens) / chip.bandwidth if chip.layout == "shared" else 0.0,
+        activations=dense_handed,
+        expert_activations=expert_handed,
     )
+
+
+_USABLE = 0.94  # of a chip's memory: engines are told to take 0.90 to 0.96, activations and graphs take 0.01
+_CACHE_SHARE = 0.1  # of an RDU's HBM that the cache keeps when weights spill into DDR
+
+
+def usable_memory(chip: Chip) -> float:
+    """Bytes of a chip's fast memory that weights and cache may take."""
+    return chip.memory if chip.kind in ("lpu", "wafer", "hardwired") else _USABLE * chip.memory
+
+
+def fast_weights(d: Deployment) -> float:
+    """Bytes of weights that the fast memory holds at most; an RDU puts the rest into its overflow memory."""
+    spills = d.chip.layout == "dataflow" and d.chip.overflow_memory
+    return usable_memory(d.chip) * (1.0 - _CACHE_SHARE) if spills else math.inf
+
+
+def slow_share(d: Deployment) -> float:
+    """Share of the weights that are read from the overflow memory: layers put there, or what an RDU spills."""
+    weights = sum(weight_bytes(d))
+    return max(d.offloaded_layers / d.model.layers, 1.0 - fast_weights(d) / weights)
+
+
+def handed_through_memory(d: Deployment, tokens: float) -> float:
+    """Share of what operators hand on that passes through the main memory.
+
+    All of it between the kernels of a GPU; of a fused layer what the SRAM cannot hold; none on SRAM alone.
+    """
+    if d.chip.layout != "dataflow":
+        return 1.0 if d.chip.layout == "shared" else 0.0
+    layer = _activations(d, min(tokens, d.chunk_tokens)) / d.model.layers
+    return max(1.0 - (d.chip.on_chip_memory or 0.0) / max(layer, 1.0), 0.0)
 
 
 _HIDDEN_PASSES = 12.0  # reads and writes of the hidden state a layer: two norms, two residuals, four matrices' ends
@@ -189,7 +223,7 @@ _INNER_PASSES = 4.0  # of queries, keys, values; and of the feed-forward part's 
 
 
 def _activations(d: Deployment, tokens: float) -> float:
-    """Bytes that the kernels of all layers hand on, experts excepted: the hidden state on every chip, the rest sliced."""
+    """Bytes that all layers' kernels hand on, experts excepted: hidden states whole on every chip, the rest sliced."""
     model, a = d.model, d.model.attention
     heads = a.heads * (a.head_size + a.rope_size) + 2 * a.kv_heads * a.head_size
     dense = model.layers if model.experts is None else model.experts.dense_layers

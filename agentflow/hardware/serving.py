@@ -27,13 +27,27 @@ class FirstToken:
         Request handling: HTTP, tokenising, scheduling.
     prefill : float
         The request's own prompt.
-    queue : float
-        Waiting: for the running step, behind other prompts' prefills, for a place in memory.
+    step : float
+        Waiting for the decode step that runs.
+    behind : float
+        Waiting behind other prompts' prefills.
+    host : float
+        Waiting for the host, which handles the others' requests too.
+    place : float
+        Waiting for a place in memory.
     """
 
     server: float
     prefill: float
-    queue: float
+    step: float
+    behind: float
+    host: float
+    place: float
+
+    @property
+    def queue(self) -> float:
+        """Seconds of waiting, whatever for."""
+        return self.step + self.behind + self.host + self.place
 
     @property
     def total(self) -> float:
@@ -117,7 +131,7 @@ def tokens_per_step(deployment: Deployment) -> float:
     """Tokens of one sequence that a step yields, on average."""
     if deployment.diffusion:
         return deployment.diffusion.block / deployment.diffusion.steps
-    return deployment.speculation.tokens_per_step if deployment.speculation else 1.0
+    return deployment.speculation.tokens if deployment.speculation else 1.0
 
 
 def decode_step_time(deployment: Deployment, batch: float, context: float) -> float:
@@ -198,10 +212,11 @@ def first_token(
     own = prefill_time(deployment, input_tokens, cached=cached)
     decoding = output_tokens * step / tokens_per_step(deployment)
     rank = running / deployment.attention_data_parallel
-    waiting = c.queueing * queue_behind(work, rank, decoding) + (c.clumping * work + c.queue_cost) * max(rank - 1, 0.0)
+    others = max(rank - 1, 0.0)
+    behind = c.queueing * queue_behind(work, rank, decoding) + c.clumping * work * others
     place = _wait_for_place(deployment, concurrency, running, decoding)
     handling = c.request_overhead * (c.speculation_prefill if deployment.speculation else 1.0)
-    return FirstToken(handling, own, c.prefill_steps * float(step) + waiting + place)
+    return FirstToken(handling, own, c.prefill_steps * float(step), behind, c.queue_cost * others, place)
 
 
 def queue_behind(work: float, population: float, decoding: float) -> float:

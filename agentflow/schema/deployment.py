@@ -55,7 +55,9 @@ class Constants(Base):
     expert_compute: Utilisation = 1.0
     """Arithmetic of experts on a prompt alone."""
     expert_compute_mixed: Utilisation = 1.0
-    """Arithmetic of experts on prompt chunks that share their steps with decoding sequences."""
+    """Arithmetic of experts in decode steps, and on prompt chunks that share them."""
+    handed_on: Factor = 0.0
+    """Share of what kernels without any fusion hand on to one another through memory."""
     four_bit_cost: Factor = 1.0
     """Time of an expert in fp4 over what its bytes and FLOP alone would take."""
     int4_cost: Factor = 1.0
@@ -114,8 +116,11 @@ class Speculation(Base):
     ----------
     draft_tokens : int
         Proposed each step.
+    acceptance : float
+        Probability that a draft token is kept if those before it were: a step then yields (1 - aᵏ⁺¹) / (1 - a)
+        tokens of k drafts (Leviathan et al., 2023). Give it or `tokens_per_step`.
     tokens_per_step : float
-        Kept on average, the model's own included.
+        Kept on average, the model's own included, where that was measured.
     draft_cost : float
         Of a draft token, in plain steps; by default that of multi-token prediction, about 1.5 / layers.
     draft_seconds : seconds
@@ -123,18 +128,29 @@ class Speculation(Base):
     """
 
     draft_tokens: Annotated[int, Field(ge=1, le=1000)]
-    tokens_per_step: Annotated[float, Field(ge=1, le=1001)]
+    acceptance: Annotated[float, Field(ge=0, le=1)] | None = None
+    tokens_per_step: Annotated[float, Field(ge=1, le=1001)] | None = None
     draft_cost: Factor | None = None
     draft_seconds: Seconds | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.tokens_per_step > self.draft_tokens + 1:
+        if (self.acceptance is None) == (self.tokens_per_step is None):
+            raise problem("speculation needs acceptance or tokens_per_step, and not both", "give one", "acceptance")
+        if self.tokens_per_step is not None and self.tokens_per_step > self.draft_tokens + 1:
             raise problem(
                 f"{self.draft_tokens} draft tokens give at most {self.draft_tokens + 1} tokens a step, "
                 f"not {self.tokens_per_step:g}", "the model's own token counts", "tokens_per_step",
             )  # fmt: skip
         return self
+
+    @property
+    def tokens(self) -> float:
+        """Tokens of one sequence that a step yields on average."""
+        if self.acceptance is None:
+            assert self.tokens_per_step is not None
+            return self.tokens_per_step
+        return sum(self.acceptance**i for i in range(self.draft_tokens + 1))
 
 
 class Diffusion(Base):

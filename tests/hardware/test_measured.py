@@ -10,7 +10,7 @@ from agentflow.hardware import decode_step_time, prefill_time, serve
 from agentflow.schema.deployment import Constants, Deployment, Engine
 from benchmarks import splitwise_fit
 from benchmarks.hardware_data import Kernel, Serving, data_folder, inferencex, splitwise
-from benchmarks.hardware_fit import fit_serving, table
+from benchmarks.hardware_fit import HANDED_ON, fit_serving, table
 from benchmarks.validate_hardware import cited_speeds, saturated, with_catalogue, worked_example
 
 NO_DATA = "the measurements are not here; set AGENTFLOW_DATA to their folder"
@@ -66,7 +66,7 @@ def test_fitting_code_and_public_functions_are_one_law() -> None:
     fitted = fit_serving(t)
     values = fitted.constants({k: v[:1] for k, v in t.groups.items()})
     known = {k: float(np.ravel(v)[0]) for k, v in values.items() if k in Constants.model_fields}
-    engine = Engine(name="vllm", default=Constants(**known, reserved_output=0.6))
+    engine = Engine(name="vllm", default=Constants(**known, handed_on=HANDED_ON, reserved_output=0.6))
     tpot, ttft = fitted.predict(t)
     for i, row in enumerate(rows):
         load = serve(row.deployment.model_copy(update={"engine": engine}), row.concurrency, row.input_tokens,
