@@ -112,10 +112,16 @@ def decode_demand(deployment: Deployment, batch: float, context: float, verified
     return _demand(deployment, rank, micro, rank * verified, micro * verified, context, prompt=0.0)
 
 
-def prefill_demand(deployment: Deployment, tokens: float, cached: float = 0.0, batch: float = 1.0) -> Demand:
-    """Prefill of `batch` prompts of `tokens` tokens, of which the first `cached` are in the cache."""
+def prefill_demand(
+    deployment: Deployment, tokens: float, cached: float = 0.0, batch: float = 1.0, *, causal: bool = True
+) -> Demand:
+    """Prefill of `batch` prompts of `tokens` tokens, of which the first `cached` are in the cache.
+
+    Tokens attend to those before them, or, if not `causal`, to all.
+    """
     new = max(tokens - cached, 1.0)
-    whole = _demand(deployment, batch, batch, new * batch, new * batch, (tokens + cached) / 2, prompt=new)
+    attended_to = (tokens + cached) / 2 if causal else tokens
+    whole = _demand(deployment, batch, batch, new * batch, new * batch, attended_to, prompt=new)
     stages, chunks = deployment.pipeline_parallel, max(new * batch / deployment.chunk_tokens, 1.0)
     if stages == 1:
         return whole

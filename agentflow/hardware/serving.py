@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 from agentflow.hardware.capacity import memory_fit
-from agentflow.hardware.demand import decode_demand, prefill_demand
+from agentflow.hardware.demand import Demand, decode_demand, prefill_demand
 from agentflow.hardware.timing import StepTime, launches, prefill_work, step_time
 from agentflow.schema.deployment import Constants, Deployment
 
@@ -102,18 +102,28 @@ def prefill_time(deployment: Deployment, tokens: float, batch: float = 1, cached
     return float(step_time(demand, c, prefill=True).total)
 
 
+def step_demand(deployment: Deployment, batch: float, context: float) -> Demand:
+    """Demand of one decode step of `batch` sequences at `context`.
+
+    With drafts it checks several tokens of each; with diffusion it is one refinement pass, over the whole
+    sequence unless the rest is cached.
+    """
+    diffusion, speculation = deployment.diffusion, deployment.speculation
+    if diffusion is not None:
+        cached = context if diffusion.cached else 0.0
+        return prefill_demand(deployment, context + diffusion.block, cached, batch, causal=False)
+    return decode_demand(deployment, batch, context, 1.0 + (speculation.draft_tokens if speculation else 0))
+
+
 def decode_step(deployment: Deployment, batch: float, context: float) -> StepTime:
     """One decode step of `batch` sequences at `context`, by what it goes to; drafts included.
 
-    With diffusion the step is one refinement pass over all blocks.
+    With diffusion the step is one refinement pass.
     """
-    c = constants(deployment)
-    if deployment.diffusion:
-        return step_time(prefill_demand(deployment, context + deployment.diffusion.block, context, batch), c)
+    verify = step_time(step_demand(deployment, batch, context), constants(deployment))
     speculation = deployment.speculation
-    if speculation is None:
-        return step_time(decode_demand(deployment, batch, context), c)
-    verify = step_time(decode_demand(deployment, batch, context, 1.0 + speculation.draft_tokens), c)
+    if speculation is None or deployment.diffusion:
+        return verify
     if speculation.draft_seconds is not None:
         draft = speculation.draft_seconds
     else:

@@ -154,18 +154,22 @@ class Speculation(Base):
 
 
 class Diffusion(Base):
-    """Decode law of a diffusion language model.
+    """Decode law of a diffusion language model: tokens of a block appear together, after a fixed number of passes.
 
     Parameters
     ----------
     block : int
-        Tokens refined together.
+        Tokens refined together; as many as the answer has, or fewer, one block after the other.
     steps : int
         Passes over a block.
+    cached : bool
+        Whether keys and values of the prompt and of finished blocks are kept. Otherwise, as tokens attend to
+        later ones too, each pass computes the whole sequence: arithmetic binds, not memory.
     """
 
     block: Annotated[int, Field(ge=1, le=1_000_000)]
     steps: Annotated[int, Field(ge=1, le=1_000_000)]
+    cached: bool = False
 
 
 class Deployment(HardwareDocument):

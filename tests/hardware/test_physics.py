@@ -20,7 +20,7 @@ from agentflow.hardware import (
 )  # fmt: skip
 from agentflow.hardware.demand import coverage, slow_share
 from agentflow.hardware.serving import queue_behind
-from agentflow.schema.deployment import Deployment, Diffusion, Speculation
+from agentflow.schema.deployment import Deployment, Speculation
 
 H100, LLAMA = "h100-sxm", "llama-3.1-70b"
 
@@ -110,7 +110,7 @@ def test_what_binds_changes_with_the_load() -> None:
     assert decode_step(d, 64, 100_000).bound == "kv"
     assert decode_step(d, 3000, 10).bound == "compute"
     swarm = load_deployment("petals-llama-2-70b")
-    assert decode_step(swarm, 1, 10).bound == "links"
+    assert decode_step(changed(swarm, pipeline_parallel=10), 1, 10).bound == "links"
 
 
 def test_cached_prefix_saves_time_but_is_attended_to() -> None:
@@ -169,11 +169,17 @@ def test_three_tiers_of_an_rdu() -> None:
     assert prefill_time(unfused, 4000) > prefill_time(rack, 4000)  # operators hand on through HBM, not SRAM
 
 
-def test_diffusion_is_bound_by_compute_at_batch() -> None:
-    d = deployment(model="llada-8b", engine="roofline", tensor_parallel=1, diffusion=Diffusion(block=32, steps=16))
-    plain = changed(d, diffusion=None)
-    assert token_time(d, 1, 500) < token_time(plain, 1, 500)
-    assert decode_step(d, 64, 500).bound == "compute"
+def test_diffusion_is_bound_by_compute() -> None:
+    d = load_deployment("llada-8b-h100")
+    assert d.diffusion is not None and not d.diffusion.cached
+    assert {decode_step(d, batch, 1000).bound for batch in (1, 8, 64)} == {"compute"}
+    assert decode_step(changed(d, diffusion=None), 1, 1000).bound == "weights"
+    one, eight = (token_time(d, batch, 1000) for batch in (1, 8))
+    assert eight > 6 * one  # batching shares nothing that binds
+    fewer = changed(d, diffusion=d.diffusion.model_copy(update={"steps": 8}))
+    assert token_time(fewer, 1, 1000) == pytest.approx(one / 2)
+    kept = changed(d, diffusion=d.diffusion.model_copy(update={"cached": True}))
+    assert token_time(kept, 1, 1000) < 0.5 * one
 
 
 def test_what_if_chips_help_where_they_should() -> None:
