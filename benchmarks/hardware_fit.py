@@ -182,7 +182,7 @@ def predict_tpot(c: dict[str, Any], t: Table) -> tuple[Any, Any]:
 
 def predict_ttft(c: dict[str, Any], t: Table, parts: tuple[Any, Any]) -> Any:
     """TTFT as `serving.first_token` computes it."""
-    _, (step, own) = parts
+    tpot, (step, own) = parts
     space: Any = SimpleNamespace(**DEFAULTS, **c)
     work = prefill_work(t.prefill, space)
     alone = step_time(t.prefill, space, prefill=True).total
@@ -191,7 +191,7 @@ def predict_ttft(c: dict[str, Any], t: Table, parts: tuple[Any, Any]) -> Any:
     behind = np.maximum((-rest + np.sqrt(rest * rest + 4 * work * decoding)) / 2 - work, 0.0)
     clumped = (c["clumping"] * work + c["queue_cost"]) * np.maximum(t.rank - 1, 0.0)
     handling = c["request_overhead"] * np.where(t.draft > 0, c["speculation_prefill"], 1.0)
-    return handling + alone + c["prefill_steps"] * step + c["queueing"] * behind + clumped + t.beyond * decoding
+    return handling + alone + c["prefill_steps"] * step + c["queueing"] * behind + clumped + t.beyond * t.output * tpot
 
 
 def solve(fit: Fit, t: Table, predict: Any, measured: Any, start: Any = None, pull: float = 0.12) -> Any:

@@ -31,8 +31,8 @@ BEGIN, END = (
 )
 TTFT_TEXT = (
     "TTFT under concurrency is mostly waiting, and the model says for what: medians, and shares of the sum, by "
-    "concurrency; aggregated deployments, catalogue constants. Waiting for the host is a time for each other request in "
-    "flight, fitted; the rest follows from prefill times, decode steps and memory."
+    "concurrency; aggregated deployments, catalogue constants. Waiting for the host is a time for each other request "
+    "in flight, fitted; the rest follows from prefill times, decode steps and memory."
 )
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "validation.md"
 CAUSES = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agentflow.hardware.capacity import memory_fit
 from agentflow.hardware.demand import Demand, decode_demand, prefill_demand
-from agentflow.hardware.timing import StepTime, launches, prefill_work, step_time
+from agentflow.hardware.timing import StepTime, prefill_work, step_time
 from agentflow.schema.deployment import Constants, Deployment
 
 
@@ -224,7 +224,8 @@ def first_token(
     rank = running / deployment.attention_data_parallel
     others = max(rank - 1, 0.0)
     behind = c.queueing * queue_behind(work, rank, decoding) + c.clumping * work * others
-    place = _wait_for_place(deployment, concurrency, running, decoding)
+    slowed = decoding + output_tokens * interference(deployment, running, input_tokens, output_tokens)
+    place = _wait_for_place(deployment, concurrency, running, slowed)
     handling = c.request_overhead * (c.speculation_prefill if deployment.speculation else 1.0)
     return FirstToken(handling, own, c.prefill_steps * float(step), behind, c.queue_cost * others, place)
 
@@ -236,11 +237,7 @@ def queue_behind(work: float, population: float, decoding: float) -> float:
     return max(response - work, 0.0)
 
 
-def _wait_for_place(deployment: Deployment, concurrency: float, running: float, decoding: float) -> float:
+def _wait_for_place(deployment: Deployment, concurrency: float, running: float, stay: float) -> float:
+    """Seconds until those ahead of a request beyond the memory's room have left, each after `stay` seconds."""
     beyond = max(concurrency / deployment.replicas - running, 0.0)
-    return beyond / max(running, 1e-9) * decoding
-
-
-def launch_time(deployment: Deployment, batch: float, context: float) -> float:
-    """Seconds of a decode step that do not depend on chips' speed: kernel launches and synchronisation."""
-    return float(launches(decode_demand(deployment, batch, context), constants(deployment)))
+    return beyond / max(running, 1e-9) * stay
