@@ -68,7 +68,7 @@ class Encoder:
     backend_key: list[int] = field(default_factory=list)
     priced: bool = True
     _dists: dict[Any, int] = field(default_factory=dict)
-    _backends: dict[str, int] = field(default_factory=dict)
+    _backends: dict[str, list[tuple[Backend, int]]] = field(default_factory=dict)
 
     def dist(self, d: Distribution, counted: bool = False) -> int:
         """Return the row of a distribution; `counted` where a uniform one draws whole numbers."""
@@ -120,8 +120,10 @@ class Encoder:
         return len(self.table) - len(numbers)
 
     def backend(self, b: Backend) -> int:
-        """Return the row of a backend."""
-        if b.name not in self._backends:
+        """Return the row of a backend; others of the same name share its draws, and have their own rows."""
+        known = self._backends.setdefault(b.name, [])
+        row = next((row for other, row in known if other is b or other == b), -1)
+        if row < 0:
             m, price, cache = b.law.measured, b.price, b.cache
             stall = self.dist(m.stall.duration) if m.stall else -1
             self.backend_i.append([stall])
@@ -141,8 +143,9 @@ class Encoder:
             )
             self.backend_key.append(hash64("backend:" + b.name))
             self.priced = self.priced and price is not None
-            self._backends[b.name] = len(self.backend_i) - 1
-        return self._backends[b.name]
+            row = len(self.backend_i) - 1
+            known.append((b, row))
+        return row
 
     def errors(self, step: Any, backend: Backend | None) -> tuple[int, int, float]:
         """Write the cumulated error probabilities of a step at a place: first row, end, total."""
@@ -231,7 +234,7 @@ class Encoder:
 
     def _plain(self, step: Any, backend: Backend, draws: int) -> list[float] | None:
         """Return the figures of a call that the short way through the kernel can take, or None."""
-        f = self.backend_f[self._backends[backend.name]]
+        f = self.backend_f[self.backend(backend)]
         rows = [d for _, d in self.draws[draws:]]
         if any(self.dist_i[d][L.D_FAMILY] > L.LOGNORMAL for d in rows):
             return None

@@ -91,7 +91,9 @@ def components_table(explanation: Explanation, console: Console) -> Table:
 def losses_table(explanation: Explanation) -> Table:
     """Show what the critical path loses."""
     tail = explanation.tail_runs > 0
-    table = grid("lost to", ">mean\ns", ">share\n", *([">tail\ns", ">share\n"] if tail else []), "most at\n", wrap=(0, 3, 5))
+    table = grid(
+        "lost to", ">mean\ns", ">share\n", *([">tail\ns", ">share\n"] if tail else []), "most at\n", wrap=(0, 3, 5)
+    )
     for loss in explanation.losses:
         if loss.mean_s.value <= 0.0 and (loss.tail_s is None or loss.tail_s.value <= 0.0):
             continue
