@@ -7,7 +7,6 @@ bin is at most 1/128 wide, relative to its lower edge, over eleven decades.
 
 from __future__ import annotations
 
-import html
 import json
 import os
 import tempfile
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentflow.errors import AgentflowError
-from agentflow.estimate import Estimate, quantile_estimate, share_estimate
+from agentflow.shown import html_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,12 +54,14 @@ FORMAT = 1
 _PER_RUN = {
     "e2e_s": "<f8", "ttft_s": "<f8", "outcome": "|u1", "input_tokens": "<i8", "cached_input_tokens": "<i8",
     "output_tokens": "<i8", "reasoning_tokens": "<i8", "calls": "<i4", "attempts": "<i4", "cost_usd": "<f8",
+    "energy_j": "<f8",
 }  # fmt: skip
 _PER_STEP = {
     "step_executions": "<i8", "step_latency_sum": "<f8", "step_latency_hist": "<i8", "step_component_s": "<f8",
     "step_tokens": "<i8", "step_cost": "<f8", "step_calls": "<i8", "step_attempts": "<i8",
     "step_critical_runs": "<i8", "critical_s": "<f8", "tail_critical_s": "<f8",
 }  # fmt: skip
+_OPTIONAL = ("cost_usd", "energy_j")
 _WIDTHS = {
     "step_latency_hist": HIST_BINS, "step_component_s": len(COMPONENTS), "step_tokens": len(TOKEN_KINDS),
     "critical_s": len(COMPONENTS), "tail_critical_s": len(COMPONENTS),
@@ -125,8 +126,9 @@ def hist_quantile(counts: NDArray[np.int64], p: float) -> float:
 class Result:
     """The runs of one scenario.
 
-    N runs, S steps, C components (`COMPONENTS`), B bins (`HIST_BINS`). Seconds, tokens and US dollars.
-    All arrays are read-only. `cost_usd` is None where a backend that was used has no price.
+    N runs, S steps, C components (`COMPONENTS`), B bins (`HIST_BINS`). Seconds, tokens, US dollars and joules.
+    All arrays are read-only. `cost_usd` and `energy_j` are None where a backend that was used has no price, or no
+    power.
 
     Attributes
     ----------
@@ -134,7 +136,9 @@ class Result:
         The scenario; `assignment` maps a step's path to the name of the backend that answers it.
     steps, step_types, components, outcome_names
         The names of the rows and columns; `outcome` holds indices into `outcome_names`.
-    e2e_s, ttft_s, outcome, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, calls, attempts
+    e2e_s, ttft_s, outcome, calls, attempts, cost_usd, energy_j
+        One value a run, shape (N,).
+    input_tokens, cached_input_tokens, output_tokens, reasoning_tokens
         One value a run, shape (N,).
     step_executions, step_latency_sum, step_cost, step_calls, step_attempts
         Totals over all visits of a step in all runs, shape (S,).
@@ -182,13 +186,14 @@ class Result:
     engine: str = "montecarlo"
     components: tuple[str, ...] = COMPONENTS
     manifest: dict[str, str] = field(default_factory=dict)
+    energy_j: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.runs < 1:
             raise ValueError("a result holds at least one run")
         for name, dtype in {**_PER_RUN, **_PER_STEP}.items():
             column = getattr(self, name)
-            if column is None and name == "cost_usd":
+            if column is None and name in _OPTIONAL:
                 continue
             if column.shape != self._shape(name) or column.dtype != np.dtype(dtype):
                 raise ValueError(f"{name}: {column.dtype}{column.shape} is not {dtype}{self._shape(name)}")
@@ -248,24 +253,8 @@ class Result:
         return f"<Result of {self.workflow!r}: {self.runs:,} runs, seed {self.seed}, {len(self.steps)} steps>"
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: E2E and TTFT with their intervals, and the outcomes."""
-        e2e, ttft = np.sort(self.e2e_s), np.sort(self.ttft_s)
-        rows = [
-            (f"p{p * 100:g}", _cell(quantile_estimate(e2e, p)), _cell(quantile_estimate(ttft, p)))
-            for p in (0.5, 0.9, 0.95, 0.99)
-        ]
-        counts = np.bincount(self.outcome, minlength=len(self.outcome_names)).tolist()
-        shares = [
-            f"{html.escape(name)} {_cell(share_estimate(count, self.runs).scaled(100.0))} %"
-            for name, count in zip(self.outcome_names, counts, strict=True)
-            if count
-        ]
-        body = "".join(f"<tr><th>{a}</th><td>{b}</td><td>{c}</td></tr>" for a, b, c in rows)
-        return (
-            f"<div><b>{html.escape(self.workflow)}</b>: {self.runs:,} runs, seed {self.seed}"
-            f"<table><thead><tr><th></th><th>E2E (s)</th><th>TTFT (s)</th></tr></thead><tbody>{body}</tbody>"
-            f"</table>{', '.join(shares)}</div>"
-        )
+        """Return what a notebook shows: the figures with their intervals, and how the latency stacks."""
+        return html_of(self)
 
 
 def load_result(path: str | os.PathLike[str]) -> Result:
@@ -299,13 +288,6 @@ def _read(file: Any) -> Result:
     if int(result.outcome.max()) >= len(result.outcome_names):
         raise ValueError("an outcome without a name")
     return result
-
-
-def _cell(estimate: Estimate) -> str:
-    """Print an estimate as plain text."""
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.4g} (an interval needs {estimate.runs_needed} runs)"
-    return f"{estimate.value:.4g} [{estimate.low:.4g}, {estimate.high:.4g}]"
 
 
 def _umask() -> int:

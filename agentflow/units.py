@@ -1,7 +1,7 @@
 """Quantities as people write them, "250ms", "1.2k", "$0.59/Mtok": read and printed.
 
 Inside the program every quantity is a plain float in SI units: seconds, tokens, tokens per second, US dollars per
-token, watts, bytes, bytes per second, FLOP per second.
+token, watts, bytes, bytes per second, FLOP per second, joules.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _RATES = {
 _FLOPS = {
     prefix + word: scale for prefix, scale in _DECIMAL.items() for word in ("FLOP/s", "FLOPS", "FLOPs", "FLOPs/s")
 }
+_JOULES = {"J": 1.0, "kJ": 1e3, "MJ": 1e6, "Wh": 3600.0, "kWh": 3.6e6}
 _WATTS = {"mW": 1e-3, "W": 1.0, "kW": 1e3, "MW": 1e6}
 
 
@@ -174,6 +175,17 @@ def parse_power(value: Written) -> float:
     return _parse(value, _WATTS, "a power such as 700 W or 10.2 kW")
 
 
+def parse_energy(value: Written) -> float:
+    """Read an energy, ``"12 kJ"`` or ``"3.4 Wh"``, as joules.
+
+    Raises
+    ------
+    ValueError
+        If it is none, is not finite, or is negative.
+    """
+    return _parse(value, _JOULES, "an energy such as 12 kJ or 3.4 Wh")
+
+
 def parse_bytes(value: Written) -> float:
     """Read a size, ``"80GB"`` (decimal) or ``"16KiB"`` (binary), as bytes.
 
@@ -300,3 +312,8 @@ def format_flops(speed: float) -> str:
 def format_power(watts: float) -> str:
     """Print a power: ``700 W``, ``10.2 kW``."""
     return _scaled(watts, ((1e6, "MW"), (1e3, "kW"), (1.0, "W")))
+
+
+def format_energy(joules: float) -> str:
+    """Print an energy: ``700 J``, ``10.2 kJ``."""
+    return _scaled(joules, ((1e6, "MJ"), (1e3, "kJ"), (1.0, "J")))

@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from agentflow.documents import load_chip, load_model
 from agentflow.hardware.capacity import memory_fit
-from agentflow.hardware_documents import load_chip, load_model
-from agentflow.schema.hardware import Deployment, Engine, Speculation
+from agentflow.schema.deployment import Deployment, Engine, Speculation
 
 DRAFT_TOKENS = 3  # the published multi-token-prediction recipes draft two or three tokens
 MODELS = {

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
+from agentflow.documents import load_chip, load_model
 from agentflow.hardware.demand import Demand, decode_demand, prefill_demand
 from agentflow.hardware.timing import step_time
-from agentflow.hardware_documents import load_chip, load_model
-from agentflow.schema.hardware import Constants, Deployment, Engine
+from agentflow.schema.deployment import Constants, Deployment, Engine
 from benchmarks.hardware_data import Kernel
 
 FAMILIES = ("ampere", "hopper")

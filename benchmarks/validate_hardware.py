@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from agentflow.analysis.bounds import batch_for_rate, bounds, rate_for_price
+from agentflow.documents import load_chip, load_deployment, load_engine, load_model
 from agentflow.hardware.serving import decode_step_time, prefill_time, serve, token_time
-from agentflow.hardware_documents import load_chip, load_deployment, load_engine, load_model
-from agentflow.schema.hardware import Deployment
+from agentflow.schema.deployment import Deployment
 from benchmarks import splitwise_fit
 from benchmarks.hardware_data import Kernel, Serving, data_folder, inferencex, splitwise
 from benchmarks.hardware_fit import fit_serving, table

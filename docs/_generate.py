@@ -23,7 +23,11 @@ KINDS = {
     "Identifier": "name", "Reference": "name of a step", "ErrorNames": "error", "Day": "date",
     "NonNegative": "number of 0 or more", "StepField": "step", "PricePerToken": "price such as `$0.59/Mtok`",
     "Rate": "rate such as `12k tok/s`", "bool": "true or false", "int": "whole number", "float": "number",
-    "str": "text",
+    "str": "text", "Dtype": "dtype such as `fp8`", "Peaks": "dtype: speed such as `989 TFLOP/s`",
+    "Bytes": "size such as `80 GB`", "Bandwidth": "bandwidth such as `3.35 TB/s`", "Watts": "power such as `700 W`",
+    "TokenRate": "rate such as `20k tok/s`", "Parameters": "number such as `70.6G`", "Utilisation": "share above 0",
+    "Factor": "number of 0 or more", "Chips": "whole number above 0", "Layers": "whole number",
+    "Heads": "whole number", "Width": "whole number", "Concurrency": "number above 0",
 }  # fmt: skip
 
 
@@ -60,7 +64,7 @@ def _documents(title: str, names: list[str]) -> str:
 def _model(name: str) -> Iterator[str]:
     model = models()[name]
     kind = model.model_fields["type"].default if "type" in model.model_fields else None
-    yield from [f"({name.lower()})=", f"## {f'`type: {kind}`' if kind else name}", "", summary_of(model), ""]
+    yield from [f"(doc-{name.lower()})=", f"## {f'`type: {kind}`' if kind else name}", "", summary_of(model), ""]
     yield from ["| key | value | default | |", "|---|---|---|---|"]
     for field, text in field_texts(model).items():
         if field == "type":
@@ -90,12 +94,12 @@ def _words(annotation: str) -> str:
         return "steps by name"
     inner = [word for word in re.findall(r"\w+", text) if word in KINDS or word in models()]
     if not inner:
-        return {"Errors": "[error](errorspec): probability", "TimeoutField": "duration or [Timeout](timeout)",
-                "Retry": "preset or [RetryPolicy](retrypolicy)", "Input": "count or [InputTokens](inputtokens)",
-                "Join": "`all`, `any`, or [Quorum](quorum)", "Routes": "name: probability",
+        return {"Errors": "[error](doc-errorspec): probability", "TimeoutField": "duration or [Timeout](doc-timeout)",
+                "Retry": "preset or [RetryPolicy](doc-retrypolicy)", "Input": "count or [InputTokens](doc-inputtokens)",
+                "Join": "`all`, `any`, or [Quorum](doc-quorum)", "Routes": "name: probability",
                 "Jitter": "`none`, `full`, or a share"}.get(text.split("[")[0], "")  # fmt: skip
     last = inner[-1]
-    word = KINDS.get(last, f"[{last}]({last.lower()})" if last in WORKFLOW or last in _backend_models() else last)
+    word = KINDS.get(last, f"[{last}](doc-{last.lower()})" if last in WORKFLOW or last in _backend_models() else last)
     return f"list of {word}" if "Items" in text else word
 
 

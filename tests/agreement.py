@@ -44,11 +44,11 @@ def _executions(plan: Plan, result: Result, expected: list[ReferenceRun]) -> Ite
     """Visits that took time, step by step; whether one that takes none happened at the moment of a cut is left open."""
     traces = trace_runs(plan, range(len(expected)), result.seed)
     for trace, want in zip(traces, expected, strict=True):
-        got = Counter(visit["step"] for visit in trace.visits if visit["end_s"] > visit["start_s"])
+        got = Counter(visit.step for visit in trace.visits if visit.end_s > visit.start_s)
         wanted = Counter(path for path, _, start, end, _ in want.visits if end > start)
         if got != wanted:
             yield f"run {trace.run}: visits {dict(got - wanted)} too many, {dict(wanted - got)} too few"
-    counted = Counter(visit["step"] for trace in traces for visit in trace.visits if visit["status"] != "skipped")
+    counted = Counter(visit.step for trace in traces for visit in trace.visits if visit.status != "skipped")
     totals = dict(zip(result.steps, result.step_executions.tolist(), strict=True))
     if counted != Counter(totals):
         yield f"executions {totals}, not {dict(counted)}"
@@ -73,6 +73,8 @@ def _columns(result: Result, run: int, want: ReferenceRun) -> Iterator[str]:
             yield f"{name} {got}, not {getattr(want, name)}"
     if result.cost_usd is not None and not want.near_floor and not _close(result.cost_usd[run], want.cost_usd):
         yield f"cost_usd {result.cost_usd[run]!r}, not {want.cost_usd!r}"
+    if result.energy_j is not None and not want.near_floor and not _close(result.energy_j[run], want.energy_j):
+        yield f"energy_j {result.energy_j[run]!r}, not {want.energy_j!r}"
 
 
 def _steps(result: Result, expected: list[ReferenceRun]) -> Iterator[str]:

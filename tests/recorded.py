@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COLUMNS = 100  # the width of the terminal in which outputs are recorded
+COLUMNS = 90  # the width of the terminal in which outputs are recorded; a page of the site shows it whole
 
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _BAR = re.compile(r"[\u2500-\u259f]+[ ]*|[ ]{2,}")

@@ -36,6 +36,7 @@ FEATURES = (
     "cache",
     "bounds",
     "network",
+    "served",
     "variation",
     "budget",
     "answer",

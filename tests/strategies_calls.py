@@ -259,12 +259,13 @@ def backends(draw: Draw, features: Features) -> list[Backend]:
 @st.composite
 def _backend(draw: Draw, features: Features, name: str) -> Backend:
     more: dict[str, Any] = {}
-    if draw(st.booleans()):
+    served = "served" in features and draw(st.integers(0, 2)) > 0
+    if not served and draw(st.booleans()):
         more["prefill_rate"] = draw(st.sampled_from([8.0, 128.0]))
         more["ttft_input_tokens"] = draw(st.sampled_from([0, 10]))
     # Never 0: what fails in no time, while its siblings start, leaves open which of them did start.
     more["network"] = draw(st.one_of(eighths(1, 4), durations(features)) if "network" in features else eighths(1, 1))
-    if "network" in features and draw(st.booleans()):
+    if not served and "network" in features and draw(st.booleans()):
         more["stall"] = {
             "probability": draw(st.sampled_from([0.25, 1.0])),
             "duration": draw(durations(features)),
@@ -285,7 +286,27 @@ def _backend(draw: Draw, features: Features, name: str) -> Backend:
         more["errors"] = draw(errors(features, 0.4))
     if draw(st.booleans()) or "budget" in features:
         more["price"] = draw(_price())
+    if served:
+        own = {key: more.pop(key) for key in ("network", "variation") if key in more}
+        return make.served(name, draw(_served(own)), **more)
     return make.backend(name, ttft=draw(durations(features)), rate=draw(rates(features)), **more)
+
+
+@st.composite
+def _served(draw: Draw, own: dict[str, Any]) -> dict[str, Any]:
+    """Draw the law of a deployment or of a table."""
+    if draw(st.booleans()):
+        speculation = st.sampled_from([None, {"draft_tokens": 3, "tokens_per_step": 2.5}])
+        deployment = make.slow_deployment(watts=draw(st.sampled_from([None, 100.0])), speculation=draw(speculation))
+        load = {"concurrency": draw(st.sampled_from([1, 2.5])), "input_tokens": 20, "output_tokens": 30}
+        return {"deployment": {"deployment": deployment, **load, **own}}
+    lengths = draw(st.sampled_from([[None], [10], [8, 16, 40]]))
+    rows = [
+        {"concurrency": load, "input_tokens": length, "ttft": 0.3 * load + 0.03 * (length or 0), "tpot": tpot * load}
+        for length, tpot in zip(lengths, (0.11, 0.07, 0.13), strict=False)
+        for load in (1, 3, 4)
+    ]
+    return {"table": {"concurrency": draw(st.sampled_from([1, 2, 4])), "rows": rows, **own}}
 
 
 @st.composite

@@ -51,6 +51,9 @@ def figures(backend: Backend) -> set[str]:
     law = backend.law.measured
     named = {"ttft", "decode_rate"}
     named |= {key for key in ("ttft_input_tokens", "prefill_rate", "stall", "network") if getattr(law, key)}
+    named |= {key for key in ("measured_from", "thinking", "drift") if getattr(law, key)}
+    named |= {"limits"} if backend.limits else set()
+    named |= {"price.batch"} if backend.price is not None and backend.price.batch is not None else set()
     named |= {f"variation.{key}" for key in ("between_runs", "between_calls") if getattr(law.variation, key)}
     named |= {key for key in ("context", "max_output", "price", "cache", "power", "errors") if getattr(backend, key)}
     return named | ({"status"} if backend.status == "retired" else set())

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentflow import Result, load_workflow, simulate
+from agentflow import Result, load_backend, load_workflow, simulate
 from agentflow.analysis.assignment import model_steps
 from agentflow.documents import list_backends, list_workflows
 from agentflow.engine import run_plan
-from benchmarks import models
+from agentflow.plan import compile_plan
+from benchmarks import draw_workflows, models
 from benchmarks.simpy_w1 import Lean
 from benchmarks.simpy_w1 import simulate as simulate_in_simpy
 from tests.recorded import ROOT
@@ -29,6 +30,13 @@ STARTER = {
     "research-report",
     "w1",
 }
+PATTERNS = {
+    "routing", "sectioning", "voting", "orchestrator-workers", "evaluator-optimiser", "react", "reflexion",
+    "plan-and-execute", "llm-compiler", "tree-of-thoughts", "self-consistency", "debate", "mixture-of-agents", "rag",
+    "corrective-rag", "self-rag", "metagpt", "chatdev", "swe-agent", "rpa-chain", "long-context", "multimodal",
+    "reasoning", "mixture-of-experts", "evaluation", "voice-assistant", "code-review",
+}  # fmt: skip
+OTHER_MODELS = {"mixture-of-experts": "gpt-oss-120b"}
 RUNS = 20_000
 
 
@@ -44,7 +52,7 @@ def share(result: Result, outcome: str) -> float:
 
 
 def test_the_starter_catalogue_is_there() -> None:
-    assert set(NAMES) >= STARTER
+    assert set(NAMES) >= STARTER | PATTERNS
     assert set(list_workflows()) >= set(NAMES)
 
 
@@ -54,7 +62,7 @@ def test_says_what_it_is_and_where_its_figures_come_from(path: Path) -> None:
     assert workflow.name == path.stem
     assert len(workflow.description) > 30
     assert "assumed" in workflow.source or "measured" in workflow.source
-    assert workflow.defaults.model == "llama-3.3-70b"
+    assert workflow.defaults.model == OTHER_MODELS.get(path.stem, "llama-3.3-70b")
     assert workflow.defaults.backend == "together"
 
 
@@ -102,3 +110,22 @@ def test_w1_is_the_reference_workload() -> None:
     assert np.mean(ours.output_tokens) == pytest.approx(theirs.output_tokens / 60_000, rel=0.01)
     for q in (0.5, 0.95):
         assert np.quantile(ours.e2e_s, q) == pytest.approx(np.quantile(theirs.e2e_s, q), rel=0.02)
+
+
+def test_every_workflow_has_its_picture() -> None:
+    """`python -m benchmarks.draw_workflows` draws them anew."""
+    assert draw_workflows.PAGE.read_text(encoding="utf-8") == draw_workflows.page(NAMES)
+
+
+def test_every_workflow_runs_on_every_backend_whose_context_suffices() -> None:
+    """One model for all steps, whatever the backend's; a slow one may run into the workflow's timeouts."""
+    backends = [load_backend(name) for name in list_backends()]
+    wide = [backend for backend in backends if backend.context is None or backend.context >= 131_072]
+    assert len(wide) > 80
+    for name in NAMES:
+        workflow = load_workflow(name)
+        for backend in wide:
+            result = run_plan(compile_plan(workflow, {"*": backend}), 20, seed=1, threads=1)
+            assert np.all(np.isfinite(result.e2e_s)), (name, backend.name)
+            assert np.all(result.e2e_s > 0), (name, backend.name)
+            assert np.mean(result.output_tokens > 0) > 0.5, (name, backend.name)

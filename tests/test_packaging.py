@@ -53,6 +53,9 @@ def test_wheel_carries_package_and_catalogue(wheel: Path) -> None:
         entry_points = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     assert "agentflow = agentflow.cli:main" in entry_points
     assert "agentflow/py.typed" in names
+    page = ROOT / "agentflow" / "report" / "page"
+    parts = [path for path in page.rglob("*") if path.suffix in {".js", ".css", ".jinja"}]
+    assert len(parts) > 8 and {str(path.relative_to(ROOT)) for path in parts} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     for folder in ("backends", "workflows"):
         own = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.yaml")}

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from agentflow.errors import UsageError
+from agentflow.errors import CapacityError, UsageError
+from agentflow.hardware.account import energy_per_token
 from agentflow.hardware.architecture import parameters
 from agentflow.hardware.capacity import check, memory_fit
-from agentflow.hardware.demand import decode_demand, dtypes, parts
-from agentflow.hardware.serving import decode_step, energy_per_token, prefill_time, tokens_per_step
-from agentflow.schema.hardware import BYTES, Deployment
+from agentflow.hardware.demand import decode_demand, dtypes
+from agentflow.hardware.serving import decode_step, prefill_time, tokens_per_step
+from agentflow.schema.deployment import Deployment
+from agentflow.schema.quantities import BYTES
 
 BATCHES = (1, 4, 16, 64, 256, 1024)
 
@@ -67,9 +69,11 @@ class Bounds:
         Of one chip.
     context : float
     largest_batch : float
-        Sequences of that context that fit on a replica.
+        Sequences of that context that a replica decodes together, by its memory and the engine's limit.
     input_rate : float
         Prompt tokens per second and chip.
+    estimate : BatchPoint
+        At the largest batch: what lies between the two bounds.
     points : tuple of BatchPoint
     """
 
@@ -86,6 +90,7 @@ class Bounds:
     context: float
     largest_batch: float
     input_rate: float
+    estimate: BatchPoint
     points: tuple[BatchPoint, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -118,18 +123,20 @@ def bounds(
         If the deployment cannot exist.
     """
     check(deployment, context)
-    chip, model = parts(deployment).chip, parts(deployment).model
+    chip, model = deployment.chip, deployment.model
     p, (weights, experts) = parameters(model), dtypes(deployment, model)
     routed = p.moe_layers * p.active * p.expert
     size = (p.used - routed) * BYTES[weights] + routed * BYTES[experts]
+    largest = max(min(memory_fit(deployment, context).sequences, float(deployment.max_batch)), 1.0)
     price = deployment.usd_per_chip_hour if usd_per_chip_hour is None else usd_per_chip_hour
     return Bounds(
         deployment=deployment.name, chip=chip.name, model=model.name, chips=deployment.chips,
         flop=2 * p.used, bytes=size,
         compute_bound=chip.peak(weights) / (2 * p.used), memory_bound=chip.bandwidth / size,
         peak=chip.peak(weights), bandwidth=chip.bandwidth, context=context,
-        largest_batch=memory_fit(deployment, context).sequences,
+        largest_batch=largest,
         input_rate=context / prefill_time(deployment, context) / deployment.chips,
+        estimate=_point(deployment, largest, context, price),
         points=tuple(_point(deployment, batch, context, price) for batch in batches),
     )  # fmt: skip
 
@@ -143,7 +150,7 @@ def _point(deployment: Deployment, batch: float, context: float, price: float | 
     turns = deployment.pipeline_parallel
     math = demand.dense_math + demand.expert_math + demand.attention_math
     reads = demand.dense_read + demand.expert_read + demand.kv_read + demand.state_read
-    watts = parts(deployment).chip.watts
+    watts = deployment.chip.watts
     return BatchPoint(
         batch=batch,
         per_user=float(1 / seconds),
@@ -177,6 +184,67 @@ def rate_for_price(usd_per_mtok: float, usd_per_chip_hour: float) -> float:
     57
     """
     return usd_per_chip_hour / 3600 / (usd_per_mtok / 1e6)
+
+
+def explain_price(
+    deployment: Deployment, usd_per_mtok: float, *, context: float = 1000, usd_per_chip_hour: float | None = None
+) -> dict[str, float]:
+    """Explain a price of output tokens by the batch that a chip must share for it.
+
+    Returns
+    -------
+    dict
+        `usd_per_mtok`, `usd_per_chip_hour`, `per_chip` and `per_user` (tok/s), and `batch` on a replica.
+
+    Raises
+    ------
+    UsageError
+        If no price of a chip is known, or no batch earns it.
+    """
+    hour = deployment.usd_per_chip_hour if usd_per_chip_hour is None else usd_per_chip_hour
+    if hour is None:
+        raise UsageError(f"{deployment.name} does not say what a chip costs; add --usd-per-chip-hour")
+    rate = rate_for_price(usd_per_mtok, hour)
+    batch = batch_for_rate(deployment, rate, context=context)
+    return {
+        "usd_per_mtok": usd_per_mtok,
+        "usd_per_chip_hour": hour,
+        "per_chip": rate,
+        "batch": batch,
+        "per_user": rate * deployment.chips / batch,
+    }
+
+
+_STAGED = ("lpu", "wafer", "peer")  # whose chips follow one another; the others' work together first
+_SERVER = 8  # chips whose links are fast
+
+
+def fewest_chips(deployment: Deployment, context: float = 1000) -> Deployment:
+    """Spread a deployment over as few chips as hold the model and one sequence.
+
+    Raises
+    ------
+    CapacityError
+        If no number of them does.
+    """
+    heads = deployment.model.attention.heads
+    widths = [1] if deployment.chip.kind in _STAGED else [n for n in range(1, _SERVER + 1) if heads % n == 0]
+    if deployment.chip.kind == "rdu":
+        widths = [n for n in (*widths, 16) if heads % n == 0]
+    ways = [(tensor, 1) for tensor in widths]
+    if deployment.chip.link_bandwidth is None:
+        ways = [(1, 1)]
+    else:
+        ways += [(widths[-1], stages) for stages in range(2, 4096 if deployment.chip.kind == "lpu" else 129)]
+    for tensor, stages in ways:
+        made = deployment.model_copy(update={"tensor_parallel": tensor, "pipeline_parallel": stages})
+        try:
+            check(made, context)
+        except CapacityError:
+            continue
+        return made
+    check(deployment, context)
+    raise CapacityError(f"{deployment.model.name} does not fit on any number of {deployment.chip.name}")
 
 
 def batch_for_rate(deployment: Deployment, per_chip: float, *, context: float = 1000) -> float:

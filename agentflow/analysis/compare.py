@@ -19,6 +19,7 @@ from agentflow.analysis.metrics import Metrics, Stat
 from agentflow.analysis.summary import STATS, Summary, summary_of
 from agentflow.estimate import Estimate, mean_estimate
 from agentflow.result import Result
+from agentflow.shown import html_of
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Comparison:
     def __repr__(self) -> str:
         labels = ", ".join(case.label for case in self.cases)
         return f"<Comparison of {labels}; baseline {self.cases[self.baseline].label}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the scenarios side by side."""
+        return html_of(self)
 
 
 def compare_results(labels: Sequence[str], results: Sequence[Result], baseline: int | None = None) -> Comparison:

@@ -39,7 +39,7 @@ class GateResult:
     verdict
         "fail" if the whole interval meets the condition, "pass" if none of it does, else "inconclusive".
     estimate
-        The figure, in seconds, US dollars, a share, or a count, as `dimension` says.
+        The figure, in seconds, US dollars, joules, a share, or a count, as `dimension` says.
     limit
         The limit in the same unit.
     dimension
@@ -110,6 +110,8 @@ def _parse_limit(gate: Gate, dimension: Dimension) -> float:
             return units.parse_percent(gate.limit)
         if dimension == "usd":
             return units.parse_usd(gate.limit)
+        if dimension == "joules":
+            return units.parse_energy(gate.limit)
         return units.parse_count(gate.limit)
     except ValueError as error:
         raise UsageError(f"--fail-if {quoted(gate.expression)}: the limit {error}") from error

@@ -22,7 +22,7 @@ from agentflow.estimate import (
 )
 from agentflow.result import TOKEN_KINDS, Result, hist_edges, hist_quantile, hist_value
 
-Dimension = Literal["seconds", "usd", "share", "count"]
+Dimension = Literal["seconds", "usd", "joules", "share", "count"]
 Stat = float | Literal["mean"]
 
 OUTCOMES = ("answered", "fallback", "failed", "deadline_exceeded", "budget_exceeded")
@@ -36,6 +36,8 @@ _COLUMNS: dict[str, tuple[str, Dimension]] = {
     "ttft_s": ("ttft_s", "seconds"),
     "cost": ("cost_usd", "usd"),
     "cost_usd": ("cost_usd", "usd"),
+    "energy": ("energy_j", "joules"),
+    "energy_j": ("energy_j", "joules"),
     "calls": ("calls", "count"),
     "attempts": ("attempts", "count"),
     **{f"tokens.{kind}": (f"{kind}_tokens", "count") for kind in TOKEN_KINDS},
@@ -144,7 +146,8 @@ def figure(metrics: Metrics, name: str) -> Figure:
     if not column or (match is None and dimension != "count"):
         raise _unknown(metrics, name)
     if getattr(metrics.result, column) is None:
-        raise UsageError(f"{printable(name)}: no cost is known, because a backend of this scenario has no price")
+        what, why = ("energy", "power") if dimension == "joules" else ("cost", "price")
+        raise UsageError(f"{printable(name)}: no {what} is known, because a backend of this scenario has no {why}")
     return Figure(name, dimension, metrics.column(column, stat))
 
 
@@ -172,7 +175,8 @@ def _step(metrics: Metrics, name: str, subject: str, stat: Stat, has_stat: bool)
 def figure_names(result: Result) -> list[str]:
     """Return the names of the usual figures of a result; other percentiles can be asked for too."""
     stats = ("mean", "p50", "p90", "p95", "p99")
-    subjects = ["e2e", "ttft", *([] if result.cost_usd is None else ["cost"]), "calls", "attempts"]
+    known = [name for name, column in (("cost", result.cost_usd), ("energy", result.energy_j)) if column is not None]
+    subjects = ["e2e", "ttft", *known, "calls", "attempts"]
     subjects += [f"tokens.{kind}" for kind in TOKEN_KINDS]
     outcomes = dict.fromkeys((*OUTCOMES, *result.outcome_names))
     names = [f"{subject}.{stat}" for subject in subjects for stat in stats]

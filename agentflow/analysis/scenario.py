@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from agentflow import documents
 from agentflow.analysis.assignment import BackendLike, assign_backends
 from agentflow.analysis.compare import Comparison, compare_results
+from agentflow.analysis.drift import KEY, drift_of
 from agentflow.analysis.precision import run_to_precision
+from agentflow.analysis.setting import Setting
 from agentflow.errors import UsageError, listed, quoted
 from agentflow.result import Result
 from agentflow.schema import Backend, Workflow
@@ -29,6 +31,7 @@ class Scenario:
     label: str
     workflow: Workflow
     assignment: Mapping[str, Backend]
+    notes: tuple[str, ...] = ()
 
 
 def simulate(
@@ -41,6 +44,7 @@ def simulate(
     threads: int | None = None,
     precision: float | None = None,
     progress: Progress | None = None,
+    setting: Setting | None = None,
 ) -> Result:
     """Simulate a workflow.
 
@@ -63,6 +67,8 @@ def simulate(
         Go on until the 95 % interval of the p95 of E2E is within this share of it, for example 0.02.
     progress
         Is told how many runs are done, and of how many.
+    setting
+        The user's region, and trends of prices and speeds to another date.
 
     Raises
     ------
@@ -71,7 +77,7 @@ def simulate(
         compiled.
     """
     document = load(workflow)
-    scenario = Scenario(document.name, document, assign_backends(document, backend, assign))
+    scenario = build_scenarios(document, backend, assign, setting)[0]
     return run_scenarios([scenario], runs, seed, threads, precision, progress)[0]
 
 
@@ -86,6 +92,7 @@ def compare(
     precision: float | None = None,
     progress: Progress | None = None,
     baseline: str | None = None,
+    setting: Setting | None = None,
 ) -> Comparison:
     """Simulate one or several workflows on one or several backends, over common random numbers.
 
@@ -101,7 +108,7 @@ def compare(
     AgentflowError
         As for `simulate`, and if no scenario has the baseline's label.
     """
-    scenarios = build_scenarios(workflows, backends, assign)
+    scenarios = build_scenarios(workflows, backends, assign, setting)
     position = find_baseline(scenarios, baseline)
     results = run_scenarios(scenarios, runs, seed, threads, precision, progress)
     return compare_results([scenario.label for scenario in scenarios], results, position)
@@ -116,6 +123,7 @@ def build_scenarios(
     workflows: WorkflowLike | Sequence[WorkflowLike],
     backends: BackendLike | Sequence[BackendLike] | None = None,
     assign: Mapping[str, BackendLike] | None = None,
+    setting: Setting | None = None,
 ) -> list[Scenario]:
     """Pair each workflow with each backend."""
     loaded = [load(item) for item in _several(workflows)]
@@ -126,12 +134,18 @@ def build_scenarios(
         Scenario(
             _label(workflow, place, len(loaded), len(places)),
             workflow,
-            assign_backends(workflow, place, assign),
+            _placed(assign_backends(workflow, place, assign), setting),
+            tuple(setting.notes()) if setting else (),
         )
         for workflow in loaded
         for place in places
     ]
     return _tell_apart(scenarios)
+
+
+def _placed(assignment: dict[str, Backend], setting: Setting | None) -> dict[str, Backend]:
+    """Return the backends as they are in a setting."""
+    return assignment if setting is None else setting.apply(assignment)
 
 
 def _several(items: Any) -> Sequence[Any]:
@@ -154,7 +168,7 @@ def _tell_apart(scenarios: list[Scenario]) -> list[Scenario]:
     for scenario in scenarios:
         seen[scenario.label] = count = seen.get(scenario.label, 0) + 1
         label = scenario.label if count == 1 else f"{scenario.label} ({count})"
-        result.append(Scenario(label, scenario.workflow, scenario.assignment))
+        result.append(replace(scenario, label=label))
     return result
 
 
@@ -190,10 +204,19 @@ def run_scenarios(
         results = []
         for done, plan in enumerate(plans):
             report = _part(progress, done * count, len(plans) * count)
-            results.append(run_plan(plan, count, seed, threads=threads, progress=report))
+            result = run_plan(plan, count, seed, threads=threads, progress=report)
+            results.append(replace(result, manifest=result.manifest | _facts(scenarios[done])))
         return results
 
     return batch(runs) if precision is None else run_to_precision(batch, runs, precision)
+
+
+def _facts(scenario: Scenario) -> dict[str, str]:
+    """Return what a result should say of its scenario: the backends' drift, and what is assumed."""
+    facts = {KEY: drift_of(scenario.assignment)}
+    if scenario.notes:
+        facts["assumptions"] = "; ".join(scenario.notes)
+    return facts
 
 
 def _part(progress: Progress | None, before: int, total: int) -> Progress | None:

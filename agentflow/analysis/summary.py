@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from agentflow.analysis.drift import drift_factor
 from agentflow.analysis.metrics import Metrics, Stat
 from agentflow.estimate import Estimate
 from agentflow.result import TOKEN_KINDS, Result
@@ -66,11 +67,15 @@ class Summary:
         Means a run.
     cost_usd
         Mean and p95 (US dollars); None where a backend that was used has no price.
+    energy_j
+        Mean and p95 (joules); None where that of a backend is not known.
     steps
         In the order of the plan.
     critical_mean_s, critical_tail_s
         Mean seconds on the critical path over all runs, and over the slowest 5 %; None where the runs are too
         few for a tail.
+    drift
+        Bounds of E2E (s) with the providers' day-to-day drift, by name of `STATS`; None where a backend states none.
     """
 
     workflow: str
@@ -86,9 +91,11 @@ class Summary:
     calls: Estimate
     attempts: Estimate
     cost_usd: dict[str, Estimate] | None
+    energy_j: dict[str, Estimate] | None
     steps: tuple[StepSummary, ...]
     critical_mean_s: Seconds
     critical_tail_s: Seconds | None
+    drift: dict[str, tuple[float, float]] | None = None
 
 
 def summarize(result: Result) -> Summary:
@@ -99,9 +106,12 @@ def summarize(result: Result) -> Summary:
 def summary_of(metrics: Metrics) -> Summary:
     """Do the same from figures some of which may be at hand already."""
     result = metrics.result
-    cost = None
-    if result.cost_usd is not None:
-        cost = {name: metrics.column("cost_usd", STATS[name]) for name in ("mean", "p95")}
+
+    def mean_and_p95(column: str) -> dict[str, Estimate] | None:
+        if getattr(result, column) is None:
+            return None
+        return {name: metrics.column(column, STATS[name]) for name in ("mean", "p95")}
+
     return Summary(
         workflow=result.workflow,
         assignment=dict(result.assignment),
@@ -115,11 +125,25 @@ def summary_of(metrics: Metrics) -> Summary:
         tokens={kind: metrics.column(f"{kind}_tokens", "mean") for kind in TOKEN_KINDS},
         calls=metrics.column("calls", "mean"),
         attempts=metrics.column("attempts", "mean"),
-        cost_usd=cost,
+        cost_usd=mean_and_p95("cost_usd"),
+        energy_j=mean_and_p95("energy_j"),
         steps=tuple(_step(metrics, index) for index in range(len(result.steps))),
         critical_mean_s=_seconds(result, result.critical_s, result.runs),
         critical_tail_s=_seconds(result, result.tail_critical_s, result.tail_runs) if result.tail_runs else None,
+        drift=_drift(metrics),
     )
+
+
+def _drift(metrics: Metrics) -> dict[str, tuple[float, float]] | None:
+    """Return the bounds of E2E with the providers' drift."""
+    bounds = {}
+    for name, stat in STATS.items():
+        factor = drift_factor(metrics.result, tail=name in ("p95", "p99"))
+        if factor is None:
+            return None
+        value = metrics.column("e2e_s", stat).value
+        bounds[name] = (value / factor, value * factor)
+    return bounds
 
 
 def _step(metrics: Metrics, index: int) -> StepSummary:

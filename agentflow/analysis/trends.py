@@ -173,6 +173,8 @@ def project(
     if speed is not None:
         factor = _factor(speed, years)
         measured = backend.law.measured
+        if measured is None:
+            raise UsageError(f"{backend.name} has no measured law for {speed.text!r} to act on; name a faster chip")
         faster = {
             "ttft": scaled(measured.ttft, 1.0 / factor),
             "decode_rate": scaled(measured.decode_rate, factor),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentflow.cli import calibrate, catalogue, insight, simulate
+from agentflow.cli import bounds, calibrate, catalogue, insight, report, simulate, trace
 from agentflow.errors import UsageError
 
 app = typer.Typer(
@@ -19,8 +19,11 @@ app = typer.Typer(
 app.command()(simulate.run)
 app.command()(simulate.compare)
 app.command()(simulate.demo)
+app.command()(report.report)
+app.command()(trace.trace)
 app.command()(insight.explain)
 app.command()(calibrate.calibrate)
+app.command()(bounds.bounds)
 app.command()(catalogue.validate)
 app.command("list")(catalogue.list_)
 app.command()(catalogue.show)

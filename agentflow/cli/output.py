@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+
+from agentflow.errors import AgentflowError
 
 _SILENT = 0.5  # seconds before progress is shown
 
@@ -29,6 +34,38 @@ def show(renderable: Any) -> None:
 def print_json(found: Any) -> None:
     """Print JSON, in ASCII; not a number and infinity do not occur in it."""
     print(json.dumps(found, indent=2, allow_nan=False))
+
+
+def compact_json(found: Any) -> str:
+    """Write JSON for programs, on one line."""
+    return json.dumps(found, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def write(text: str, path: Path | None) -> None:
+    """Write a text to a file, whole or not at all, or to stdout where there is no path.
+
+    Raises
+    ------
+    AgentflowError
+        If the file cannot be written.
+    """
+    if path is None:
+        sys.stdout.write(text)
+        return
+    try:
+        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(partial, 0o666 & ~mask)  # mkstemp makes files that only their owner can read
+            os.replace(partial, path)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def warn(text: str) -> None:

@@ -14,6 +14,7 @@ from agentflow.errors import UsageError, quoted
 if TYPE_CHECKING:
     from agentflow.analysis.compare import Comparison
     from agentflow.analysis.gates import Gate, GateResult
+    from agentflow.analysis.setting import Setting
     from agentflow.result import Result
 
 DEMO_WORKFLOW = "prompt-chain-8"
@@ -40,6 +41,11 @@ FailIf = Annotated[
     typer.Option(help="Gate such as 'e2e.p95>10s'; exit code 1 if it is so. May be repeated."),
 ]
 Assign = Annotated[list[str] | None, typer.Option(help="STEP=BACKEND: another backend for one step. May be repeated.")]
+Region = Annotated[str | None, typer.Option(help="Where the user is, such as eu-hetzner; see backends/network.yaml.")]
+NewConnections = Annotated[bool, typer.Option("--new-connections", help="Each call opens a connection of its own.")]
+PriceTrend = Annotated[str | None, typer.Option(help="How prices move, such as -86%/yr; needs --when.")]
+SpeedTrend = Annotated[str | None, typer.Option(help="How speeds move, such as x2/yr; needs --when.")]
+When = Annotated[str | None, typer.Option(help="The date that trends run to: 2028-05-01, or 18mo.")]
 Workflow = Annotated[str, typer.Argument(help="A workflow of the catalogue, or the path of a file.")]
 
 
@@ -52,6 +58,11 @@ def run(
     threads: Threads = None,
     precision: Precision = None,
     fail_if: FailIf = None,
+    region: Region = None,
+    new_connections: NewConnections = False,
+    price_trend: PriceTrend = None,
+    speed_trend: SpeedTrend = None,
+    when: When = None,
     json: Json = False,
     plot: Plot = None,
     save: Annotated[Path | None, typer.Option(help="Save the result, with a column a run.")] = None,
@@ -60,6 +71,7 @@ def run(
     gates = read_gates(fail_if)
     check_plot(plot)
     wanted, assigned = _precision(precision), assignments(assign)
+    setting = read_setting(region, new_connections, price_trend, speed_trend, when)
     from agentflow.analysis.gates import check
     from agentflow.analysis.metrics import Metrics
     from agentflow.analysis.scenario import simulate
@@ -68,7 +80,7 @@ def run(
     output.announce_compiling()
     with output.progress() as progress:
         result = simulate(workflow, backend, assign=assigned, runs=runs, seed=seed, threads=threads,
-                          precision=wanted, progress=progress)  # fmt: skip
+                          precision=wanted, progress=progress, setting=setting)  # fmt: skip
     metrics = Metrics(result)
     checked = [check(metrics, gate) for gate in gates]
     summary = summary_of(metrics)
@@ -101,6 +113,11 @@ def compare(
         str | None, typer.Option(help="What the others are compared with; by default the slowest.")
     ] = None,
     fail_if: FailIf = None,
+    region: Region = None,
+    new_connections: NewConnections = False,
+    price_trend: PriceTrend = None,
+    speed_trend: SpeedTrend = None,
+    when: When = None,
     json: Json = False,
     plot: Plot = None,
 ) -> None:
@@ -108,13 +125,14 @@ def compare(
     gates = read_gates(fail_if)
     check_plot(plot)
     wanted, assigned = _precision(precision), assignments(assign)
+    setting = read_setting(region, new_connections, price_trend, speed_trend, when)
     from agentflow.analysis.scenario import compare as compare_scenarios
 
     output.announce_compiling()
     with output.progress() as progress:
         found = compare_scenarios(workflows, backend or None, assign=assigned, runs=runs, seed=seed,
                                   threads=threads, precision=wanted, baseline=baseline,
-                                  progress=progress)  # fmt: skip
+                                  progress=progress, setting=setting)  # fmt: skip
     _report(found, gates, json, plot, wanted)
 
 
@@ -149,6 +167,9 @@ def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[G
     """Say if a precision was not met, and exit with the gates' code."""
     from agentflow.analysis.gates import exit_code
 
+    for result in results:
+        if beyond := result.manifest.get("extrapolated"):
+            output.warn(f"{result.workflow}: extrapolated beyond what was measured: {beyond}")
     if wanted is not None:
         from agentflow.analysis.precision import relative_half_width
 
@@ -187,6 +208,29 @@ def _precision(text: str | None) -> float | None:
     if not 0.0 < share < 1.0:
         raise UsageError(f"--precision {quoted(text)}: must be between 0 and 100 %, such as 2%")
     return share
+
+
+def read_setting(
+    region: str | None, new_connections: bool, price: str | None, speed: str | None, when: str | None
+) -> Setting | None:
+    """Read where and when the scenario takes place."""
+    if new_connections and region is None:
+        raise UsageError("--new-connections: say from where with --region")
+    if region is None and price is None and speed is None and when is None:
+        return None
+    import datetime
+
+    from agentflow.analysis.setting import Setting
+    from agentflow.analysis.trends import parse_trend, parse_when
+
+    today = datetime.datetime.now(datetime.UTC).date()
+    return Setting(
+        region=region,
+        new_connections=new_connections,
+        price=None if price is None else parse_trend(price),
+        speed=None if speed is None else parse_trend(speed),
+        when=None if when is None else parse_when(when, today),
+    )
 
 
 def read_gates(expressions: list[str] | None) -> list[Gate]:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from agentflow.errors import NotFoundError, did_you_mean, listed, printable, quoted
 
-KINDS = {"workflow": "workflows", "backend": "backends/providers"}
+KINDS = {
+    "workflow": "workflows",
+    "backend": "backends/providers",
+    "deployment": "backends/deployments",
+    "chip": "backends/chips",
+    "model": "backends/models",
+    "engine": "backends/engines",
+}
 
 
 def folders() -> Iterator[Path]:
@@ -23,7 +30,7 @@ def folders() -> Iterator[Path]:
 
 
 def names(kind: str) -> list[str]:
-    """List the names of all workflows or backends, sorted; no file is opened."""
+    """List the names of all documents of a kind, sorted; no file is opened."""
     found: set[str] = set()
     for folder in folders():
         base = folder / KINDS[kind]
@@ -51,7 +58,7 @@ def find(kind: str, name: str, near: Path | None = None) -> Path:
     Parameters
     ----------
     kind : str
-        `workflow` or `backend`.
+        A key of `KINDS`.
     name : str
         A name of the catalogue, or a path.
     near : Path, optional

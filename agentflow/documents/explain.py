@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args, get_origin
 
@@ -120,7 +121,11 @@ def _words(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str]
     if kind in ("tuple_type", "list_type"):
         return f"must be a list, not {got}", "write [a, b], or lines that begin with -"
     if kind == "literal_error":
-        return f"is {got}, which is none of its values", f"write {context.get('expected', 'one of them')}"
+        expected = str(context.get("expected", "one of them"))
+        near = did_you_mean(value, re.findall("'([^']*)'", expected)) if isinstance(value, str) else None
+        return f"is {got}, which is none of its values", f"did you mean '{near}'?" if near else f"write {expected}"
+    if kind == "greater_than":
+        return f"must be above {context['gt']:g}, but is {got}", "write a larger number"
     if kind == "greater_than_equal":
         return f"must be at least {context['ge']:g}, but is {got}", "write a larger number"
     if kind == "less_than_equal":

@@ -7,12 +7,15 @@ from typing import Any, Literal
 
 import yaml
 
-from agentflow.schema import Backend, Workflow
+from agentflow.schema import Backend, Chip, Deployment, Engine, LanguageModel, Workflow
 from agentflow.schema._base import Model
 from agentflow.schema.distribution import FAMILY_CLASSES, written
 from agentflow.schema.fields import field_texts
 
-_MODELS: dict[str, type[Model]] = {"workflow": Workflow, "backend": Backend}
+_MODELS: dict[str, type[Model]] = {
+    "workflow": Workflow, "backend": Backend, "deployment": Deployment, "chip": Chip, "model": LanguageModel,
+    "engine": Engine,
+}  # fmt: skip
 
 
 def dump(document: Model) -> str:
@@ -37,7 +40,7 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def json_schema(kind: Literal["workflow", "backend"]) -> dict[str, Any]:
+def json_schema(kind: Literal["workflow", "backend", "deployment", "chip", "model", "engine"]) -> dict[str, Any]:
     """Return the JSON Schema (draft-07) of a kind of document, each field with what it means."""
     schema = _MODELS[kind].model_json_schema(by_alias=True, ref_template="#/definitions/{model}")
     definitions = schema.pop("$defs", {})
@@ -69,10 +72,12 @@ def _explain(node: dict[str, Any], model: type[Model] | None) -> None:
                 form["properties"][key]["description"] = text.text
 
 
-def _draft07(node: Any) -> Any:
-    """Take out what draft-07 does not know, and defaults that are no plain values."""
+def _draft07(node: Any, names: bool = False) -> Any:
+    """Take out what draft-07 does not know, and defaults that are no plain values; keys may be fields' `names`."""
     if isinstance(node, dict):
-        plain = {key: _draft07(value) for key, value in node.items() if key != "discriminator"}
+        if names:
+            return {key: _draft07(value) for key, value in node.items()}
+        plain = {key: _draft07(value, key == "properties") for key, value in node.items() if key != "discriminator"}
         if isinstance(plain.get("default"), dict | list) and "properties" not in node:
             del plain["default"]
         return plain

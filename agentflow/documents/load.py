@@ -1,25 +1,46 @@
-"""From text to workflows and backends: read, include what is named, validate, remember the places."""
+"""From text to documents: read, include what is named, validate, remember the places."""
 
 from __future__ import annotations
 
 import os
 import weakref
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from agentflow.documents import catalogue
 from agentflow.documents.explain import explain
 from agentflow.documents.reader import MAX_BYTES, Tree, Where, read_tree
-from agentflow.errors import AgentflowError, DocumentError, NotFoundError, Problem, quoted
-from agentflow.schema import Backend, Workflow
+from agentflow.documents.served import check_served, served_backend
+from agentflow.errors import AgentflowError, DocumentError, NotFoundError, Problem, did_you_mean, quoted
+from agentflow.schema import Backend, Chip, Deployment, Engine, Workflow
+from agentflow.schema import LanguageModel as Llm
 from agentflow.schema._base import Model
 
 M = TypeVar("M", bound=Model)
+Kind = Literal["workflow", "backend", "deployment", "chip", "model", "engine"]
+MODELS: dict[Kind, type[Model]] = {
+    "workflow": Workflow, "backend": Backend, "deployment": Deployment, "chip": Chip, "model": Llm, "engine": Engine,
+}  # fmt: skip
+"""Kinds of documents, in the order in which a bare name is looked for."""
+_PARTS: dict[str, Kind] = {"chip": "chip", "model": "model", "engine": "engine"}
+# Where a document may name another: by its kind and the place of the mapping, the keys and what they name.
+_NAMED: dict[tuple[type[Model], Where], dict[str, Kind]] = {
+    (Deployment, ()): _PARTS,
+    (Backend, ("law",)): {"deployment": "deployment"},
+    (Backend, ("law", "deployment")): {"deployment": "deployment"},
+    (Backend, ("law", "deployment", "deployment")): _PARTS,
+}
+# A key that only documents of one kind have at the top.
+_MARKS: dict[str, Kind] = {
+    "steps": "workflow", "law": "backend", "chip": "deployment", "flops": "chip", "attention": "model",
+    "families": "engine", "default": "engine",
+}  # fmt: skip
 MAX_INCLUDES = 16
 MAX_SAMPLES = 100_000
 
+DEPLOYMENTS = "deployments/"
 _trees: dict[int, Tree] = {}
 _cache: dict[tuple[str, int, int], Any] = {}
 
@@ -66,32 +87,97 @@ def load_backend(name: str | os.PathLike[str]) -> Backend:
     return _load("backend", os.fspath(name), Backend, None, ())
 
 
+def load_chip(name: str | os.PathLike[str]) -> Chip:
+    """Load a chip's data sheet by its name in the catalogue or the path of its file."""
+    return _load("chip", os.fspath(name), Chip, None, ())
+
+
+def load_model(name: str | os.PathLike[str]) -> Llm:
+    """Load a language model's architecture by its name in the catalogue or the path of its file."""
+    return _load("model", os.fspath(name), Llm, None, ())
+
+
+def load_engine(name: str | os.PathLike[str]) -> Engine:
+    """Load a serving engine's constants by name or path; `roofline` is the bound itself."""
+    return _load("engine", os.fspath(name), Engine, None, ())
+
+
+def load_deployment(name: str | os.PathLike[str]) -> Deployment:
+    """Load a deployment by name or path, with its chip, model and engine.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none.
+    DocumentError
+        With everything that is wrong with it, also if it could not exist.
+    """
+    return _load("deployment", os.fspath(name), Deployment, None, ())
+
+
 def resolve_backend(name: str | os.PathLike[str] | Backend, model: str | None = None) -> Backend:
     """Turn what a user means by a backend into one.
 
     Parameters
     ----------
     name : str, path or Backend
-        A backend, its name, the path of its file, or a provider's name: its profile of the model.
+        A backend, its name, the path of its file, or a provider's name: its profile of the model. Or a
+        deployment, `deployments/NAME` or the path of its file, with `@64` for 64 requests in flight.
     model : str, optional
         The step's model, for a provider's name.
     """
     if isinstance(name, Backend):
         return name
     text = os.fspath(name)
-    if catalogue.is_path(text) or "/" in text:
-        return load_backend(text)
-    return load_backend(catalogue.profile_of(text, model))
+    base, at, load = text.rpartition("@")
+    if not at or (not base.startswith(DEPLOYMENTS) and not base.endswith((".yaml", ".yml"))):
+        base, load = text, ""
+    if base.startswith(DEPLOYMENTS):
+        return served_backend(load_deployment(base.removeprefix(DEPLOYMENTS)), text, load)
+    if catalogue.is_path(base):
+        found = load_any(base)
+        if isinstance(found, Deployment):
+            return served_backend(found, f"{DEPLOYMENTS}{found.name}" + (f"@{load}" if load else ""), load)
+        return load_backend(base)
+    return load_backend(text) if "/" in text else load_backend(catalogue.profile_of(text, model))
 
 
-def load_any(name: str | os.PathLike[str]) -> Workflow | Backend:
-    """Load a workflow or a backend, whichever the name or the file is."""
+def load_any(name: str | os.PathLike[str]) -> Model:
+    """Load a document of any kind.
+
+    Parameters
+    ----------
+    name : str or path
+        The path of a file; or a name of the catalogue: a workflow's, a backend's (`groq/llama-3.3-70b`), or one
+        of hardware, alone or behind its folder (`h100-sxm`, `chips/h100-sxm`).
+    """
     text = os.fspath(name)
     if catalogue.is_path(text):
         with catalogue.find("workflow", text).open("rb") as stream:
             head = read_tree(stream.read(MAX_BYTES + 1), text).data
-        return load_backend(text) if isinstance(head, dict) and "law" in head else load_workflow(text)
-    return load_backend(text) if "/" in text else load_workflow(text)
+        keys = head if isinstance(head, dict) else {}
+        kind: Kind = next((_MARKS[key] for key in _MARKS if key in keys), "workflow")
+        return _load(kind, text, MODELS[kind], None, ())
+    folder, _, rest = text.partition("/")
+    if rest:
+        kind = next((k for k in MODELS if folder == f"{k}s"), "backend")
+        return _load(kind, text if kind == "backend" else rest, MODELS[kind], None, ())
+    for kind in MODELS:
+        if text in catalogue.names(kind):
+            return _load(kind, text, MODELS[kind], None, ())
+    near = {kind: did_you_mean(text, catalogue.names(kind)) for kind in MODELS}
+    closest: Kind = next((kind for kind in MODELS if near[kind]), "workflow")
+    return _load(closest, text, MODELS[closest], None, ())  # says what is near
+
+
+def kind_of(document: Model) -> Kind:
+    """Return the kind of a document."""
+    return next(kind for kind, model in MODELS.items() if isinstance(document, model))
+
+
+def list_names(kind: Kind) -> list[str]:
+    """Names of all documents of a kind in the catalogue and the user's folders."""
+    return catalogue.names(kind)
 
 
 def placeholder_backend() -> Backend:
@@ -137,12 +223,14 @@ def _parse(text: str | bytes, file: str, folder: Path | None, model: type[M], ch
     if not isinstance(tree.data, dict):
         tree.add((), f"must be a mapping, not {quoted(tree.data)}", "a document begins with schema_version: 1")
         tree.check()
-    data = _include(tree.data, (), tree, folder, chain, model is Workflow)
+    data = _include(tree.data, (), tree, folder, chain, model)
     made: M | None = None
     try:
         made = model.model_validate(data)
     except ValidationError as error:
         explain(error, model, tree)
+    if made is not None:
+        check_served(made, tree)
     tree.check()
     assert made is not None
     _trees[id(made)] = tree
@@ -150,19 +238,22 @@ def _parse(text: str | bytes, file: str, folder: Path | None, model: type[M], ch
     return made
 
 
-def _include(data: Any, path: Where, tree: Tree, folder: Path | None, chain: tuple[str, ...], nested: bool) -> Any:
-    """Put in the files that a document names: nested workflows, and samples."""
+def _include(data: Any, path: Where, tree: Tree, folder: Path | None, chain: tuple[str, ...], root: type[Model]) -> Any:
+    """Put in what a document names: nested workflows, hardware, and samples."""
     if isinstance(data, list):
-        return [_include(item, (*path, i), tree, folder, chain, nested) for i, item in enumerate(data)]
+        return [_include(item, (*path, i), tree, folder, chain, root) for i, item in enumerate(data)]
     if not isinstance(data, dict):
         return data
-    made = {key: _include(value, (*path, key), tree, folder, chain, nested) for key, value in data.items()}
+    made = {key: _include(value, (*path, key), tree, folder, chain, root) for key, value in data.items()}
     if isinstance(made.get("samples"), str):
         made["samples"] = _samples(made["samples"], (*path, "samples"), tree, folder)
-    if nested and made.get("type") == "workflow" and isinstance(made.get("workflow"), str):
-        found = _nested(made["workflow"], (*path, "workflow"), tree, folder, chain)
-        if found is not None:
-            made["workflow"] = found
+    named = _NAMED.get((root, path), {})
+    if root is Workflow and made.get("type") == "workflow":
+        named = {"workflow": "workflow"}
+    for key, kind in named.items():
+        if isinstance(made.get(key), str):
+            found = _named(made[key], (*path, key), tree, folder, chain, kind)
+            made[key] = made[key] if found is None else found
     return made
 
 
@@ -184,27 +275,28 @@ def _inside(name: str, path: Where, tree: Tree, folder: Path | None) -> Path | N
     return target if there else None
 
 
-def _nested(name: str, path: Where, tree: Tree, folder: Path | None, chain: tuple[str, ...]) -> Workflow | None:
+def _named(name: str, path: Where, tree: Tree, folder: Path | None, chain: tuple[str, ...], kind: Kind) -> Model | None:
+    """Load what a document names; None where that has problems, which are noted."""
     if len(chain) >= MAX_INCLUDES:
         tree.add(path, f"workflows are nested more than {MAX_INCLUDES} deep", "flatten them")
         return None
+    before = len(tree.problems)
     try:
         if catalogue.is_path(name) or "/" in name:
-            found = _inside(name, path, tree, folder)
-            if found is None:
-                return None
-            target = found
+            target = _inside(name, path, tree, folder)
         else:
-            target = catalogue.find("workflow", name, folder)
-        if str(target.resolve()) in chain:
+            target = catalogue.find(kind, name, folder)
+        if target is not None:
+            if str(target.resolve()) not in chain:
+                return _load(kind, str(target), MODELS[kind], None, chain)
             ring = " -> ".join(Path(p).stem for p in (*chain[chain.index(str(target.resolve())) :], str(target)))
             tree.add(path, f"the workflow contains itself: {ring}", "a repetition is a step of type loop")
-            return None
-        return _load("workflow", str(target), Workflow, None, chain)
     except DocumentError as error:
         tree.problems.extend(error.problems)
     except (AgentflowError, OSError) as error:
         tree.add(path, str(error))
+    if kind != "workflow" and len(tree.problems) > before:
+        tree.unread.add(path)  # a name in a mapping's place is no problem of its own
     return None
 
 

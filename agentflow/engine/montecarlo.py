@@ -30,6 +30,9 @@ BLOCK = 4096
 PILOT_RUNS = 2000
 """Runs from which the quantile of a hedge is taken."""
 
+BEYOND = "inputs longer than the longest of a measured table"
+"""What a result's manifest says where calls asked for more than was measured."""
+
 TAIL = 0.95
 """The slow tail: runs at or above this quantile of E2E."""
 
@@ -124,7 +127,7 @@ def run_plan(
     Result
     """
     compile_kernel(plan)
-    plan = _set_hedges(plan, seed)
+    plan = set_hedges(plan, seed)
     total = _Total(plan, runs)
     numbers = [np.arange(lo, min(lo + BLOCK, runs), dtype=np.int64) for lo in range(0, runs, BLOCK)]
     lanes = _Lanes(plan)
@@ -134,7 +137,8 @@ def run_plan(
         if progress is not None:
             progress(min((block + 1) * BLOCK, runs), runs)
     histogram = sum((lane.histogram for lane in lanes.made[1:]), lanes.made[0].histogram)
-    return total.result(histogram, seed, _tail(plan, total.times[0], seed))
+    beyond = sum(int(lane.work.counter[L.K_BEYOND]) for lane in lanes.made)
+    return total.result(histogram, seed, _tail(plan, total.times[0], seed), beyond > 0)
 
 
 def _outputs(
@@ -181,7 +185,7 @@ class _Total:
         self.outcome = np.empty(runs, np.uint8)
         self.tokens = [np.empty(runs, np.int64) for _ in range(4)]
         self.counts = [np.empty(runs, np.int32) for _ in range(2)]
-        self.cost = np.empty(runs)
+        self.cost, self.energy = np.empty(runs), np.empty(runs)
         self.step_f, self.critical, self.critical_runs = whole.step_f, whole.critical, whole.critical_runs
 
     def add(self, block: int, output: Output) -> None:
@@ -194,11 +198,12 @@ class _Total:
         for i, counts in enumerate(self.counts):
             counts[rows] = output.counts[:, i]
         self.cost[rows] = output.cost
+        self.energy[rows] = output.energy
         self.step_f += output.step_f
         self.critical += output.critical
         self.critical_runs += output.critical_runs
 
-    def result(self, histogram: I64, seed: int, tail: tuple[F64, int]) -> Result:
+    def result(self, histogram: I64, seed: int, tail: tuple[F64, int], beyond: bool) -> Result:
         plan, f = self.plan, self.step_f
         use = f[:, L.ST_USE : L.ST_USE + L.NUSE]
 
@@ -225,6 +230,7 @@ class _Total:
             calls=self.counts[0],
             attempts=self.counts[1],
             cost_usd=self.cost if plan.priced else None,
+            energy_j=self.energy if plan.powered else None,
             step_executions=np.rint(f[:, L.ST_EXECUTIONS]).astype(np.int64),
             step_latency_sum=f[:, L.ST_LATENCY].copy(),
             step_latency_hist=histogram,
@@ -237,7 +243,7 @@ class _Total:
             critical_s=self.critical,
             tail_critical_s=tail[0],
             tail_runs=tail[1],
-            manifest=_manifest(plan),
+            manifest=_manifest(plan) | ({"extrapolated": BEYOND} if beyond else {}),
         )
 
 
@@ -267,7 +273,7 @@ def _tail(plan: Plan, e2e: F64, seed: int) -> tuple[F64, int]:
     return critical, len(runs)
 
 
-def _set_hedges(plan: Plan, seed: int) -> Plan:
+def set_hedges(plan: Plan, seed: int) -> Plan:
     """Set the hedges that wait for a quantile of their step's own latency, from a pilot without hedges."""
     if not plan.hedge_quantiles:
         return plan
@@ -279,54 +285,3 @@ def _set_hedges(plan: Plan, seed: int) -> Plan:
     for spec, step, p in plan.hedge_quantiles:
         spec_f[spec, L.S_HEDGE_AFTER] = hist_quantile(pilot.step_latency_hist[step], p)
     return replace(plan, tables=plan.tables._replace(spec_f=spec_f), hedge_quantiles=())
-
-
-@dataclass(frozen=True)
-class Trace:
-    """One run in full.
-
-    Parameters
-    ----------
-    run : int
-    e2e_s : float
-    visits : list of dict
-        Each visit of a step: `step`, `node`, `start_s`, `end_s`, `status`, `components_s`.
-    critical_s : float64[S, C]
-        Seconds on the critical path by step and component; they add up to `e2e_s`.
-    """
-
-    run: int
-    e2e_s: float
-    visits: list[dict[str, Any]]
-    critical_s: F64
-
-
-_STATUS = ("none", "done", "skipped", "caught", "failed", "absorbed", "cancelled", "wiped")
-
-
-def trace_runs(plan: Plan, runs: Sequence[int], seed: int = 0) -> list[Trace]:
-    """Simulate single runs and return all their visits."""
-    compile_kernel(plan)
-    plan = _set_hedges(plan, seed)
-    lanes, traces = _Lanes(plan), []
-    for run in runs:
-        output = _run_block(plan, lanes, np.array([run], np.int64), seed)
-        work, tables = lanes.mine().work, plan.tables
-        visits = []
-        for node in work.visited[: work.counter[L.K_VISITED]]:
-            kind, status = tables.node_i[node, L.N_KIND], _STATUS[work.si[node, L.V_STATUS]]
-            if kind not in (L.CALL, L.END) or status == "wiped":
-                continue
-            row = work.sf[node]
-            visits.append(
-                {
-                    "step": plan.steps[tables.node_i[node, L.N_STEP]],
-                    "node": int(node),
-                    "start_s": float(row[L.F_START]),
-                    "end_s": float(row[L.F_END]),
-                    "status": status,
-                    "components_s": dict(zip(COMPONENTS, row[L.F_COMP :].tolist(), strict=True)),
-                }
-            )
-        traces.append(Trace(int(run), float(output.times[0, 0]), visits, output.critical.copy()))
-    return traces

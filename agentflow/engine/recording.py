@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentflow.engine.montecarlo import _Lanes, _set_hedges, compile_kernel
+from agentflow.engine.montecarlo import _Lanes, compile_kernel, set_hedges
 from agentflow.engine.state import new_output
 from agentflow.plan import Plan
 from agentflow.plan import layout as L
@@ -137,7 +137,7 @@ def record_runs(plan: Plan, runs: Sequence[int] | I64, seed: int = 0) -> Iterato
         As for `run_plan`.
     """
     compile_kernel(plan)
-    plan = _set_hedges(plan, seed)
+    plan = set_hedges(plan, seed)
     numbers = np.asarray(runs, np.int64)
     some = max(1, CELLS // len(plan.tables.node_i))
     lanes = _Lanes(plan)

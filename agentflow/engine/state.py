@@ -43,10 +43,28 @@ class Output(NamedTuple):
     tokens: I64
     counts: I32
     cost: F64
+    energy: F64
     step_f: F64
     histogram: I64
     critical: F64
     critical_runs: I64
+
+
+WIDTHS: dict[type, dict[str, int]] = {
+    L.Tables: dict.fromkeys(L.Tables._fields, 1)
+    | {"node_i": L.NODE_COLUMNS, "pred_i": L.EDGE_COLUMNS, "ref_i": 2, "draw_i": 2}
+    | {"spec_i": L.SPEC_COLUMNS, "spec_f": L.SPEC_FLOATS, "place_i": L.PLACE_COLUMNS, "place_f": L.PLACE_FLOATS}
+    | {"error_i": L.ERROR_COLUMNS, "error_f": L.ERROR_FLOATS, "layer_i": L.LAYER_COLUMNS, "layer_f": L.LAYER_FLOATS}
+    | {"backend_i": L.BACKEND_COLUMNS, "backend_f": L.BACKEND_FLOATS}
+    | {"dist_i": L.DIST_COLUMNS, "dist_f": L.DIST_FLOATS},
+    Work: dict.fromkeys(Work._fields, 1) | {"sf": L.STATE_COLUMNS, "si": L.VISIT_COLUMNS},
+    Output: dict.fromkeys(Output._fields, 1)
+    | {"times": 2, "tokens": 4, "counts": 2, "step_f": L.STEP_COLUMNS, "histogram": HIST_BINS, "critical": L.NCOMP},
+}
+"""Columns of the arrays that the kernel sees, by tuple and field; 1 for a list. The kernel's code has them fixed."""
+
+FROZEN = frozenset({L.Tables})
+"""The tuples that the kernel only reads."""
 
 
 def new_work(plan: Plan) -> Work:
@@ -54,6 +72,8 @@ def new_work(plan: Plan) -> Work:
     t = plan.tables
     n, steps, backends = len(t.node_i), len(plan.steps), len(t.backend_f)
     stamps = np.zeros((n + 1, L.VISIT_COLUMNS), np.int64)
+    counter = np.zeros(L.COUNTERS, np.int64)
+    counter[L.K_NODES], counter[L.K_STEPS] = n, steps
     return Work(
         sf=np.zeros((n + 1, L.STATE_COLUMNS)),
         si=stamps,
@@ -71,7 +91,7 @@ def new_work(plan: Plan) -> Work:
         step_stamp=np.zeros(steps, np.int64),
         plain=np.zeros(steps, np.int64),
         mark=np.zeros(n + 1, np.int64),
-        counter=np.zeros(L.K_MARK + 1, np.int64),
+        counter=counter,
     )
 
 
@@ -84,6 +104,7 @@ def new_output(plan: Plan, runs: int, histogram: I64 | None = None) -> Output:
         tokens=np.empty((runs, 4), np.int64),
         counts=np.empty((runs, 2), np.int32),
         cost=np.empty(runs),
+        energy=np.empty(runs),
         step_f=np.zeros((steps, L.STEP_COLUMNS)),
         histogram=np.zeros((steps, HIST_BINS), np.int64) if histogram is None else histogram,
         critical=np.zeros((steps, L.NCOMP)),

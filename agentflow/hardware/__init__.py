@@ -1,5 +1,6 @@
 """A roofline of LLM inference: chip x model x deployment to seconds, memory and joules."""
 
+from agentflow.hardware.account import call_energy, call_price, energy_per_token
 from agentflow.hardware.architecture import kv_bytes_per_token, parameters
 from agentflow.hardware.capacity import MemoryFit, check, memory_fit
 from agentflow.hardware.law import DeploymentLaw, TableLaw, deployment_law
@@ -8,7 +9,6 @@ from agentflow.hardware.serving import (
     Load,
     decode_step,
     decode_step_time,
-    energy_per_token,
     first_token,
     prefill_time,
     serve,
@@ -24,6 +24,8 @@ __all__ = [
     "MemoryFit",
     "StepTime",
     "TableLaw",
+    "call_energy",
+    "call_price",
     "check",
     "decode_step",
     "decode_step_time",

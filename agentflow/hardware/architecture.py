@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agentflow.schema.hardware import BYTES, Model
+from agentflow.schema.hardware import Model
+from agentflow.schema.quantities import BYTES
 
 
 @dataclass(frozen=True, slots=True)

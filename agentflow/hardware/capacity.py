@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from agentflow.errors import CapacityError
 from agentflow.hardware.architecture import cache_bytes, parameters
-from agentflow.hardware.demand import parts, weight_bytes
-from agentflow.schema.hardware import BYTES, Deployment, Dtype
+from agentflow.hardware.demand import weight_bytes
+from agentflow.schema.deployment import Deployment
+from agentflow.schema.quantities import BYTES, DtypeName
 from agentflow.units import format_bytes
 
 _USABLE = 0.95  # of a chip's memory: what serving engines are told to take, 0.90 to 0.96
@@ -43,19 +44,18 @@ def memory_fit(deployment: Deployment, context: float) -> MemoryFit:
     context : float
         Tokens of a sequence, prompt and answer.
     """
-    p = parts(deployment)
     tensor, stages = deployment.tensor_parallel, deployment.pipeline_parallel
-    heads = p.model.attention.kv_heads if p.model.attention.kind == "gqa" else 1
-    per_sequence = cache_bytes(p.model, context, deployment.kv) / min(tensor, heads) / stages
+    heads = deployment.model.attention.kv_heads if deployment.model.attention.kind == "gqa" else 1
+    per_sequence = cache_bytes(deployment.model, context, deployment.kv) / min(tensor, heads) / stages
     resident, experts = weight_bytes(deployment)
-    weights = (resident + experts) * (1 - deployment.offloaded_layers / p.model.layers)
-    if p.chip.layout == "hardwired":
+    weights = (resident + experts) * (1 - deployment.offloaded_layers / deployment.model.layers)
+    if deployment.chip.layout == "hardwired":
         weights = 0.0
-    memory = p.chip.memory
-    if p.chip.overflow_memory and not deployment.offloaded_layers and p.chip.kind == "rdu":
-        memory += p.chip.overflow_memory
+    memory = deployment.chip.memory
+    if deployment.chip.overflow_memory and not deployment.offloaded_layers and deployment.chip.kind == "rdu":
+        memory += deployment.chip.overflow_memory
     usable = memory * (_USABLE - _FIXED)
-    if p.chip.kind in ("lpu", "wafer", "hardwired"):
+    if deployment.chip.kind in ("lpu", "wafer", "hardwired"):
         usable = memory  # compiled placement, no allocator
     room = max(usable - weights, 0.0) / per_sequence * deployment.attention_data_parallel
     return MemoryFit(weights, usable, per_sequence, room)
@@ -77,7 +77,7 @@ def check(deployment: Deployment, context: float = 1.0) -> MemoryFit:
         weights and one sequence do not fit.
     """
     _check_division(deployment)
-    model = parts(deployment).model
+    model = deployment.model
     if context > model.context:
         raise CapacityError(f"{model.name} reads at most {model.context} tokens, not {context:.0f}")
     if deployment.offloaded_layers > model.layers:
@@ -91,7 +91,7 @@ def check(deployment: Deployment, context: float = 1.0) -> MemoryFit:
 
 
 def _check_division(d: Deployment) -> None:
-    model = parts(d).model
+    model = d.model
     heads, tensor = model.attention.heads, d.tensor_parallel
     if heads % tensor:
         fits = [n for n in range(1, heads + 1) if heads % n == 0]
@@ -100,7 +100,7 @@ def _check_division(d: Deployment) -> None:
             f"tensor_parallel {tensor} does not divide the {heads} attention heads of {model.name}; "
             f"{' or '.join(str(n) for n in sorted(near))} would"
         )
-    if d.pipeline_parallel > model.layers and parts(d).chip.kind != "lpu":  # an LPU splits layers over chips too
+    if d.pipeline_parallel > model.layers and d.chip.kind != "lpu":  # an LPU splits layers over chips too
         raise CapacityError(
             f"pipeline_parallel {d.pipeline_parallel} is more than the {model.layers} layers of {model.name}"
         )
@@ -109,31 +109,31 @@ def _check_division(d: Deployment) -> None:
 
 
 def _overflow(d: Deployment, fit: MemoryFit, context: float) -> str:
-    p = parts(d)
     need = format_bytes(fit.weights) if fit.weights > fit.usable else format_bytes(fit.weights + fit.per_sequence)
     what = "weights" if fit.weights > fit.usable else f"weights and one sequence of {context:.0f} tokens"
     text = (
-        f"{p.model.name} on {d.chips} x {p.chip.name}: {what} take {need} a chip, "
+        f"{d.model.name} on {d.chips} x {d.chip.name}: {what} take {need} a chip, "
         f"and {format_bytes(fit.usable)} of "
-        f"its {format_bytes(p.chip.memory)} are usable"
+        f"its {format_bytes(d.chip.memory)} are usable"
     )
     return f"{text}; {_remedy(d, context)}"
 
 
 def _remedy(d: Deployment, context: float) -> str:
     """Find the smallest change that fits: more chips, else narrower weights."""
-    heads = parts(d).model.attention.heads
-    for tensor in range(d.tensor_parallel + 1, 1025):
+    heads = d.model.attention.heads
+    alone = d.chip.link_bandwidth is None
+    for tensor in () if alone else range(d.tensor_parallel + 1, 1025):
         if heads % tensor == 0 and _fits(d, context, tensor_parallel=tensor):
             return f"tensor_parallel {tensor} would fit"
-    for stages in range(d.pipeline_parallel + 1, parts(d).model.layers + 1):
+    for stages in () if alone else range(d.pipeline_parallel + 1, d.model.layers + 1):
         if _fits(d, context, pipeline_parallel=stages):
             return f"pipeline_parallel {stages} would fit"
-    narrow: tuple[Dtype, ...] = ("fp8", "int4")
+    narrow: tuple[DtypeName, ...] = ("fp8", "int4")
     for dtype in narrow:
         if _fits(d, context, weights=dtype, expert_weights=dtype):
             return f"{dtype} weights would fit"
-    total = parameters(parts(d).model).total * BYTES["int4"]
+    total = parameters(d.model).total * BYTES["int4"]
     return f"even in int4 the weights are {format_bytes(total)}: use a chip with more memory"
 
 

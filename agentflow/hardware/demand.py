@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from agentflow.errors import UsageError
 from agentflow.hardware.architecture import attended, parameters, state_bytes
-from agentflow.schema.hardware import BYTES, Chip, Deployment, Engine, Model
+from agentflow.schema.deployment import Deployment
+from agentflow.schema.hardware import Chip, Model
+from agentflow.schema.quantities import BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,31 +61,6 @@ class Demand:
     offloaded: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """A deployment whose names are resolved."""
-
-    chip: Chip
-    model: Model
-    engine: Engine
-
-
-def parts(deployment: Deployment) -> Parts:
-    """Chip, model and engine of a deployment.
-
-    Raises
-    ------
-    UsageError
-        If one of them is still a name.
-    """
-    chip, model, engine = deployment.chip, deployment.model, deployment.engine
-    if isinstance(chip, str) or isinstance(model, str) or isinstance(engine, str):
-        raise UsageError(
-            f"deployment '{deployment.name}' only names its chip, model or engine; load it from the catalogue"
-        )
-    return Parts(chip, model, engine)
-
-
 def dtypes(deployment: Deployment, model: Model) -> tuple[str, str]:
     """Dtypes of the weights every token uses, and of the routed experts."""
     weights = deployment.weights or model.weights
@@ -93,7 +69,7 @@ def dtypes(deployment: Deployment, model: Model) -> tuple[str, str]:
 
 def weight_bytes(deployment: Deployment) -> tuple[float, float]:
     """Bytes on the busiest chip: what every token uses, output projection included; all experts there."""
-    model = parts(deployment).model
+    model = deployment.model
     p = parameters(model)
     weights, experts = dtypes(deployment, model)
     wide = weights if weights in ("bf16", "fp32") else "bf16"  # embeddings and output projection stay wide
@@ -148,7 +124,7 @@ def prefill_demand(deployment: Deployment, tokens: float, cached: float = 0.0, b
 def _demand(
     d: Deployment, rank: float, batch: float, rank_tokens: float, tokens: float, context: float, prompt: float
 ) -> Demand:
-    chip, model = parts(d).chip, parts(d).model
+    chip, model = d.chip, d.model
     p, a = parameters(model), model.attention
     weights, expert_dtype = dtypes(d, model)
     tp, stages, chips = d.tensor_parallel, d.pipeline_parallel, d.chips

@@ -14,9 +14,8 @@ import numpy as np
 
 from agentflow.errors import UsageError
 from agentflow.hardware.capacity import check
-from agentflow.hardware.demand import parts
 from agentflow.hardware.serving import first_token, interference, prefill_time, running_sequences, token_time
-from agentflow.schema.hardware import Deployment
+from agentflow.schema.deployment import Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ def deployment_law(
     running = running_sequences(deployment, concurrency, input_tokens, output_tokens)
     first = first_token(deployment, concurrency, input_tokens, output_tokens)
     fixed, linear, square = _quadratic(deployment)
-    near, far = 1.0, float(max(parts(deployment).model.context // 2, 2))
+    near, far = 1.0, float(max(deployment.model.context // 2, 2))
     low, high = token_time(deployment, running, near), token_time(deployment, running, far)
     slope = (high - low) / (far - near)
     shared = interference(deployment, running, input_tokens, output_tokens)
@@ -90,7 +89,7 @@ def deployment_law(
 
 def _quadratic(deployment: Deployment) -> tuple[float, float, float]:
     """Least relative squares of a + b n + c n², none negative, over prompts up to the model's context."""
-    longest = max(min(parts(deployment).model.context, 200_000), 64)
+    longest = max(min(deployment.model.context, 200_000), 64)
     prompts = np.geomspace(16, longest, 25)
     seconds = np.array([prefill_time(deployment, float(n)) for n in prompts])
     terms = [0, 1, 2]

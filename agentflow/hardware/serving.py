@@ -12,9 +12,9 @@ import math
 from dataclasses import dataclass
 
 from agentflow.hardware.capacity import memory_fit
-from agentflow.hardware.demand import decode_demand, parts, prefill_demand
+from agentflow.hardware.demand import decode_demand, prefill_demand
 from agentflow.hardware.timing import StepTime, launches, prefill_work, step_time
-from agentflow.schema.hardware import Constants, Deployment
+from agentflow.schema.deployment import Constants, Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,7 @@ class Load:
 
 def constants(deployment: Deployment) -> Constants:
     """Look up the engine's constants on the deployment's chip family."""
-    p = parts(deployment)
-    return p.engine.constants(p.chip.family)
+    return deployment.engine.constants(deployment.chip.family)
 
 
 def prefill_time(deployment: Deployment, tokens: float, batch: float = 1, cached: float = 0) -> float:
@@ -106,7 +105,7 @@ def decode_step(deployment: Deployment, batch: float, context: float) -> StepTim
     else:
         cost = speculation.draft_cost
         if cost is None:
-            cost = 1.5 / parts(deployment).model.layers  # multi-token prediction: one layer and an output projection
+            cost = 1.5 / deployment.model.layers  # multi-token prediction: one layer and an output projection
         draft = verify.total * cost
     extra = speculation.draft_tokens * draft
     return StepTime(
@@ -215,27 +214,6 @@ def queue_behind(work: float, population: float, decoding: float) -> float:
 def _wait_for_place(deployment: Deployment, concurrency: float, running: float, decoding: float) -> float:
     beyond = max(concurrency / deployment.replicas - running, 0.0)
     return beyond / max(running, 1e-9) * decoding
-
-
-def energy_per_token(deployment: Deployment, batch: float, context: float) -> float:
-    """Joules a generated token takes: the chips' watts over the tokens they yield.
-
-    Chips that wait for memory draw between idle and full power; the share is taken as the larger of the
-    compute and bandwidth shares of the step.
-
-    Raises
-    ------
-    ValueError
-        If the chip's data sheet has no watts.
-    """
-    chip = parts(deployment).chip
-    if chip.watts is None:
-        raise ValueError(f"the data sheet of {chip.name} gives no watts")
-    idle = chip.idle_watts if chip.idle_watts is not None else 0.3 * chip.watts
-    step = decode_step(deployment, batch, context)
-    busy = min((step.compute + step.weights + step.kv) / step.total, 1.0)
-    watts = (idle + (chip.watts - idle) * float(busy)) * deployment.chips
-    return watts * float(step.total) / (batch * tokens_per_step(deployment))
 
 
 def launch_time(deployment: Deployment, batch: float, context: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agentflow.hardware.demand import Demand
-from agentflow.schema.hardware import Constants
+from agentflow.schema.deployment import Constants
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,8 +42,8 @@ class Plan:
         What the outcome numbers of a result mean.
     tables : Tables
         The arrays.
-    priced : bool
-        Whether each backend has a price.
+    priced, powered : bool
+        Whether each backend has a price, and whether the energy of its calls is known.
     slots, exports : int
         Sizes of the engine's state.
     hedge_quantiles : tuple of (int, int, float)
@@ -59,6 +59,7 @@ class Plan:
     outcome_names: tuple[str, ...]
     tables: L.Tables
     priced: bool
+    powered: bool
     slots: int
     exports: int
     hedge_quantiles: tuple[tuple[int, int, float], ...]
@@ -120,6 +121,7 @@ class _Compiler:
             outcome_names=tuple(self.labels),
             tables=tables,
             priced=self.encoder.priced,
+            powered=self.encoder.powered,
             slots=unroller.slots,
             exports=unroller.exported,
             hedge_quantiles=tuple(self.hedges),
@@ -215,7 +217,7 @@ class _Compiler:
                 *layers,
                 *routes,
                 hedge.max_hedges if hedge is not None else 0,
-                int(e.place_i[lo][L.P_PLAIN] == 1 and hedge is None),
+                _short_way(modelled, e.place_i[lo][L.P_SHAPE], hedge),
             ]
         )
         e.spec_f.append(
@@ -261,8 +263,8 @@ class _Compiler:
             layer_i=array(e.layer_i, 3, np.int32),
             layer_f=array(e.layer_f, 6, np.float64),
             route_f=np.array([*e.routes, 0.0]),
-            backend_i=array(e.backend_i, 1, np.int32),
-            backend_f=array(e.backend_f, 14, np.float64),
+            backend_i=array(e.backend_i, L.BACKEND_COLUMNS, np.int32),
+            backend_f=array(e.backend_f, L.BACKEND_FLOATS, np.float64),
             backend_key=np.array([*e.backend_key, 0], np.uint64),
             dist_i=array(e.dist_i, 3, np.int32),
             dist_f=array(e.dist_f, L.DIST_FLOATS, np.float64),
@@ -270,6 +272,13 @@ class _Compiler:
             normal=polynomials().ravel(),
             totals=np.array([*bounds, float(answer)]),
         )
+
+
+def _short_way(modelled: bool, shape: int, hedge: object) -> int:
+    """Choose the way through the kernel that a step's first attempt may take."""
+    if hedge is not None or (modelled and shape == L.UNFIT):
+        return L.NO_PLAIN
+    return L.PLAIN_CALL if modelled else L.PLAIN_WAIT
 
 
 def _fingerprint(steps: tuple[str, ...], tables: L.Tables) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agentflow.errors import PlanError
 from agentflow.plan import layout as L
+from agentflow.plan.laws import TABLE_COLUMNS, law_row, network_of
 from agentflow.schema import Backend, Distribution, RetryPolicy
 
 _AT = {"start": L.AT_START, "first_token": L.AT_FIRST, "end": L.AT_END}
@@ -26,6 +28,15 @@ _DEFAULT_AT = {
 }
 HANG_S = 600.0
 """Length of a hang that nothing bounds (s): the default timeout of the OpenAI SDK."""
+
+FAR, LARGEST = 9.0, 700.0
+"""No normal draw is that far out; `exp` of no more than that fits into a float."""
+
+NOT_PLAIN: tuple[list[int], list[float]] = ([L.UNFIT, *[0] * 9], [0.0] * (L.PLACE_FLOATS - L.P_CONTEXT))
+"""Columns of a place that the short way through the kernel does not take."""
+
+MOST_POINTS = 32
+"""Points of a quantile table that is worth looking through in the hot path."""
 
 
 def hash64(text: str) -> int:
@@ -67,6 +78,7 @@ class Encoder:
     backend_f: list[list[float]] = field(default_factory=list)
     backend_key: list[int] = field(default_factory=list)
     priced: bool = True
+    powered: bool = True
     _dists: dict[Any, int] = field(default_factory=dict)
     _backends: dict[str, list[tuple[Backend, int]]] = field(default_factory=dict)
 
@@ -124,25 +136,36 @@ class Encoder:
         known = self._backends.setdefault(b.name, [])
         row = next((row for other, row in known if other is b or other == b), -1)
         if row < 0:
-            m, price, cache = b.law.measured, b.price, b.cache
-            stall = self.dist(m.stall.duration) if m.stall else -1
-            self.backend_i.append([stall])
+            price, cache, law = b.price, b.cache, law_row(b)
+            m = b.law.measured
+            stall = m.stall if m else None
+            table = self._put(list(law.table))
+            self.backend_i.append(
+                [self.dist(stall.duration) if stall else -1, law.kind, table, len(law.table) // TABLE_COLUMNS]
+            )
             self.backend_f.append(
                 [
-                    float(m.ttft_input_tokens),
-                    1.0 / m.prefill_rate if m.prefill_rate else 0.0,
-                    m.variation.between_runs,
-                    m.variation.between_calls,
-                    m.stall.probability if m.stall else 0.0,
+                    float(m.ttft_input_tokens) if m else 0.0,
+                    law.per_token,
+                    law.variation.between_runs,
+                    law.variation.between_calls,
+                    stall.probability if stall else 0.0,
                     float(b.context) if b.context else inf,
                     cache.hit_rate if cache else 0.0,
                     float(cache.min_tokens) if cache else 0.0,
                     float(cache.block) if cache else 1.0,
                     *_prices(price),
+                    law.waiting,
+                    law.fixed,
+                    law.square,
+                    law.token,
+                    law.growth,
+                    *(law.joules or (0.0, 0.0)),
                 ]
             )
             self.backend_key.append(hash64("backend:" + b.name))
             self.priced = self.priced and price is not None
+            self.powered = self.powered and law.joules is not None
             row = len(self.backend_i) - 1
             known.append((b, row))
         return row
@@ -209,14 +232,16 @@ class Encoder:
         else:
             row = self.backend(backend)
             m = backend.law.measured
-            self.draws.append([L.Q_TTFT, self.dist(m.ttft)])
-            self.draws.append([L.Q_RATE, self.dist(m.decode_rate)])
-            if m.network is not None:
+            if m is not None:
+                self.draws.append([L.Q_TTFT, self.dist(m.ttft)])
+                self.draws.append([L.Q_RATE, self.dist(m.decode_rate)])
+            if (way := network_of(backend)) is not None:
                 network = 1
-                self.draws.append([L.Q_NETWORK, self.dist(m.network)])
-            if step.reasoning_tokens is not None:
+                self.draws.append([L.Q_NETWORK, self.dist(way)])
+            thinking = reasoning_of(step, backend)
+            if thinking is not None:
                 reasoning = 1
-                self.draws.append([L.Q_REASONING, self.dist(step.reasoning_tokens, True)])
+                self.draws.append([L.Q_REASONING, self.dist(thinking, True)])
             bound = float(min(step.max_tokens or inf, backend.max_output or inf))
         tokens = getattr(step, "output_tokens", None)
         if tokens is not None:
@@ -225,32 +250,70 @@ class Encoder:
         elif backend is not None:
             raise AssertionError("a model step has output tokens")
         first, end, total = self.errors(step, backend)
-        plain = self._plain(step, backend, lo) if backend and not reasoning and not network else None
-        self.place_i.append(
-            [row, lo, len(self.draws), first, end, takes, reasoning, network, output, int(plain is not None)]
-        )
-        self.place_f.append([total, bound, *(plain or [0.0] * (L.PLACE_FLOATS - 2))])
+        shape, figures = (self._plain(step, backend, lo) if backend else None) or NOT_PLAIN
+        row_i = [row, lo, len(self.draws), first, end, takes, reasoning, network, output, *shape]
+        self.place_i.append(row_i)
+        self.place_f.append([total, bound, *figures])
         return total
 
-    def _plain(self, step: Any, backend: Backend, draws: int) -> list[float] | None:
-        """Return the figures of a call that the short way through the kernel can take, or None."""
+    def _plain(self, step: Any, backend: Backend, draws: int) -> tuple[list[int], list[float]] | None:
+        """Return what the short way through the kernel wants of a call: columns from P_SHAPE and from P_CONTEXT on.
+
+        None for a call that it cannot take.
+        """
         f = self.backend_f[self.backend(backend)]
-        rows = [d for _, d in self.draws[draws:]]
-        if any(self.dist_i[d][L.D_FAMILY] > L.LOGNORMAL for d in rows):
+        if backend.law.measured is None or f[L.B_JOULE_IN] or f[L.B_JOULE_OUT]:
             return None
-        if f[L.B_SD_RUN] or f[L.B_SD_CALL] or f[L.B_STALL] or f[L.B_HIT]:
-            return None
-        context = f[L.B_CONTEXT]
+        tokens = step.input_tokens
+        drawn = {q: d for q, d in self.draws[draws:]}
+        lanes = [self.dist(tokens.own, True), *(drawn[q] for q in (L.Q_TTFT, L.Q_RATE, L.Q_OUTPUT))]
+        tables = [self._points(d) for d in lanes]
+        extras = L.VARIES if f[L.B_SD_RUN] or f[L.B_SD_CALL] else 0
+        extras |= L.STALLS if f[L.B_STALL] else 0
+        caches = f[L.B_HIT] and (getattr(step, "cached_input_tokens", None) is not None or tokens.history)
+        if caches or L.Q_NETWORK in drawn or L.Q_REASONING in drawn:
+            extras |= L.MORE_DRAWS
         most = max(1.0, float(getattr(step, "max_tokens", None) or 0.0))
-        law = [f[L.B_TTFT_INPUT], f[L.B_PREFILL], f[L.B_PRICE_IN], f[L.B_PRICE_OUT], f[L.B_PRICE_CALL]]
-        tokens = step.input_tokens.own
-        own = self.dist(tokens, True)
-        if self.dist_i[own][L.D_FAMILY] > L.LOGNORMAL:
+        law = [f[L.B_CONTEXT], f[L.B_CONTEXT] - most, f[L.B_TTFT_INPUT], f[L.B_PREFILL], *_prices(backend.price)]
+        if None in tables:
+            return [L.ODD, extras, *lanes, *[0] * 4], [*law, *[0.0] * 16]
+        found = [points for points in tables if points is not None]
+        shape = L.BENT if any(n for _, n in found) else L.STRAIGHT
+        rows = [
+            self.dist_f[d] if n == 0 else [0.0, 0.0, self.dist_f[d][L.D_SHIFT], 1.0]
+            for d, (_, n) in zip(lanes, found, strict=True)
+        ]
+        columns = [row[column] for column in range(L.DIST_FLOATS) for row in rows]
+        return [shape, extras, *(at for at, _ in found), *(n for _, n in found)], [*law, *columns]
+
+    def _points(self, d: int) -> tuple[int, int] | None:
+        """Return a distribution's quantile table and its number of points, 0 if lognormal; None if it is neither."""
+        (family, at, n), f = self.dist_i[d], self.dist_f[d]
+        if family <= L.LOGNORMAL:
+            return (0, 0) if abs(f[L.D_P0]) + FAR * abs(f[L.D_P1]) < LARGEST else None
+        if family != L.QUANTILES or f[L.D_P0] == 0.0 or not 2 <= n <= MOST_POINTS:
             return None
-        rows.append(own)
-        if any(abs(self.dist_f[d][L.D_P0]) + 9.0 * abs(self.dist_f[d][L.D_P1]) > 700.0 for d in rows):
-            return None
-        return [context, context - most, *law, *(x for d in rows for x in self.dist_f[d])]
+        where, logs = self.table[at : at + n], self.table[at + n : at + 2 * n]
+        ends = [(logs[i + 1] - logs[i]) / (where[i + 1] - where[i]) for i in (0, n - 2)]
+        reach = max(abs(logs[0]) + ends[0] * (FAR + where[0]), abs(logs[-1]) + ends[1] * (FAR - where[-1]))
+        return (at, n) if reach < LARGEST else None
+
+
+def reasoning_of(step: Any, backend: Backend) -> Any:
+    """Return the law of a step's reasoning tokens at a backend: the step's own, or the model's at the step's effort.
+
+    Raises
+    ------
+    PlanError
+        If the model thinks, but not at that effort.
+    """
+    efforts = backend.law.measured.thinking if backend.law.measured is not None else {}
+    if step.reasoning_tokens is not None or step.effort is None or not efforts:
+        return step.reasoning_tokens
+    if step.effort not in efforts:
+        known = ", ".join(efforts)
+        raise PlanError(f"{backend.name} has no effort '{step.effort}'; it has {known}, or give reasoning_tokens")
+    return efforts[step.effort]
 
 
 def _prices(price: Any) -> list[float]:

@@ -100,7 +100,7 @@ CALL, BEGIN, CHECK, IBEGIN, IEND, END = range(6)
 ) = range(25)
 NODE_COLUMNS = 25
 EDGE_COLUMNS = DIST_COLUMNS = LAYER_COLUMNS = ERROR_COLUMNS = 3
-ERROR_FLOATS, LAYER_FLOATS, BACKEND_COLUMNS = 2, 6, 14
+ERROR_FLOATS, LAYER_FLOATS, BACKEND_COLUMNS, BACKEND_FLOATS = 2, 6, 4, 21
 LOOP, MAP, WORKFLOW = range(3)
 ABSORB, TOP, STREAM, GUARDED, NO_STREAM, BILLED = 1, 2, 4, 8, 16, 32
 JOIN_ALL = 0
@@ -128,9 +128,26 @@ LAW_MODEL, LAW_LATENCY = range(2)
 SPEC_COLUMNS, SPEC_FLOATS = 12, 5
 S_ATTEMPT, S_IDLE, S_HEDGE_AFTER, S_MEDIA, S_MAX_TOKENS = range(5)
 
-(P_BACKEND, P_DRAW_LO, P_DRAW_HI, P_ERR_LO, P_ERR_HI, P_TAKES, P_REASONING, P_NETWORK, P_OUTPUT, P_PLAIN) = range(10)
-PLACE_COLUMNS = 10
-# the rest is for plain calls: bounds, law and prices, then rows of dist_f
+(
+    P_BACKEND,
+    P_DRAW_LO,
+    P_DRAW_HI,
+    P_ERR_LO,
+    P_ERR_HI,
+    P_TAKES,
+    P_REASONING,
+    P_NETWORK,
+    P_OUTPUT,
+    P_SHAPE,
+    P_EXTRAS,
+) = range(11)
+# of a plain call: for each of the four lanes (own input, TTFT, decode rate, output) its quantile table and how many
+# points that has, 0 where it is lognormal; where the shape is odd, the lanes' distributions instead
+P_POINTS, P_LENGTHS = 11, 15
+PLACE_COLUMNS = 19
+STRAIGHT, BENT, ODD, UNFIT = range(4)
+VARIES, STALLS, MORE_DRAWS = 1, 2, 4
+# the rest is for plain calls: bounds, law and prices, then the lanes' mu, sigma, shift and scale
 (
     P_ERR_TOTAL,
     P_MAX_TOKENS,
@@ -139,13 +156,18 @@ PLACE_COLUMNS = 10
     P_TTFT_INPUT,
     P_PREFILL,
     P_PRICE_IN,
+    P_PRICE_CACHED,
     P_PRICE_OUT,
+    P_PRICE_REASONING,
     P_PRICE_CALL,
-) = range(9)
-P_TTFT, P_RATE, P_TOKENS, P_INPUT = 9, 13, 17, 21
-PLACE_FLOATS = 25
+) = range(11)
+P_LANES = 11
+PLACE_FLOATS = P_LANES + 4 * DIST_FLOATS
+NO_PLAIN, PLAIN_CALL, PLAIN_WAIT = range(3)
 
-B_STALL_DIST = 0
+# laws of a backend; a table's rows lie in `table`: lengths, then queue, prefill and time per token at each
+LAW_MEASURED, LAW_DEPLOYMENT, LAW_TABLE = range(3)
+B_STALL_DIST, B_LAW, B_TABLE, B_LENGTHS = range(4)
 (
     B_TTFT_INPUT,
     B_PREFILL,
@@ -161,7 +183,14 @@ B_STALL_DIST = 0
     B_PRICE_OUT,
     B_PRICE_REASONING,
     B_PRICE_CALL,
-) = range(14)
+    B_WAITING,
+    B_FIXED,
+    B_SQUARE,
+    B_TOKEN,
+    B_GROWTH,
+    B_JOULE_IN,
+    B_JOULE_OUT,
+) = range(21)
 
 R_ATTEMPTS, R_ON, R_RESPECT = range(3)
 R_INITIAL, R_FACTOR, R_MAX, R_JITTER, R_ADD, R_CAP = range(6)
@@ -172,8 +201,8 @@ E_CUM, E_AFTER = range(2)
 # state of a visit
 (F_START, F_END, F_CUT, F_OUT, F_FIRST, F_INPUT, F_FAILED, F_SPARE) = range(8)
 F_USE = 8
-(U_INPUT, U_CACHED, U_OUTPUT, U_REASONING, U_COST, U_CALLS, U_ATTEMPTS) = range(7)
-NUSE = 7
+(U_INPUT, U_CACHED, U_OUTPUT, U_REASONING, U_COST, U_CALLS, U_ATTEMPTS, U_ENERGY) = range(8)
+NUSE = 8
 F_COMP = F_USE + NUSE
 STATE_COLUMNS = F_COMP + NCOMP
 (V_STATUS, V_ROUTE, V_ERR, V_CRIT, V_BACKEND, V_FALLBACK, V_STAMP, V_FORCED, V_AT, V_PLAIN) = range(10)
@@ -227,5 +256,6 @@ class Tables(NamedTuple):
 ST_EXECUTIONS, ST_LATENCY, ST_USE = 0, 1, 2
 STEP_COLUMNS = ST_USE + NUSE + NCOMP
 
-# counters of the kernel's state
-K_VISITED, K_REDO, K_RUN, K_STAMP, K_MARK = range(5)
+# counters of the kernel's state, and how many nodes and steps there are
+K_VISITED, K_REDO, K_RUN, K_STAMP, K_MARK, K_NODES, K_STEPS, K_BEYOND = range(8)
+COUNTERS = 8

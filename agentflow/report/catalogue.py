@@ -11,14 +11,15 @@ from agentflow.report.text import grid, plain
 
 
 def catalogue_report(found: dict[str, list[str]]) -> RenderableType:
-    """Show the names of workflows, and the models by provider."""
+    """Show the names of workflows and hardware, and the models by provider."""
     parts: list[RenderableType] = []
-    if "workflows" in found:
-        parts += [Text("workflows", "bold"), *(plain(f"  {name}") for name in found["workflows"]), Text()]
+    for kind, names in found.items():
+        if kind != "backends":
+            parts += [Text(kind, "bold"), *(plain(f"  {name}") for name in names), Text()]
     if "backends" in found:
         table = grid("backends", "models", wrap=(1,))
-        for provider, names in groupby(found["backends"], key=lambda name: name.partition("/")[0]):
-            models = ", ".join(name.partition("/")[2] or name for name in names)
+        for provider, profiles in groupby(found["backends"], key=lambda name: name.partition("/")[0]):
+            models = ", ".join(name.partition("/")[2] or name for name in profiles)
             table.add_row(plain(provider, "bold"), plain(models, limit=4000))
         parts.append(table)
     return Group(*parts)

@@ -28,14 +28,14 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
         "runs": summary.runs,
         "seed": summary.seed,
         "engine": summary.engine,
-        "e2e_s": estimates(summary.e2e_s),
+        "e2e_s": _with_drift(summary),
         "ttft_s": estimates(summary.ttft_s),
         "outcomes": {name: e.value for name, e in summary.outcomes.items()},
         "tokens": estimates(summary.tokens),
         "calls": summary.calls.as_dict(),
         "attempts": summary.attempts.as_dict(),
         "cost_usd": estimates(summary.cost_usd),
-        "energy_j": None,
+        "energy_j": estimates(summary.energy_j),
         "steps": {
             step.path: {
                 "executions": step.executions,
@@ -50,6 +50,16 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
         "critical_path": {"mean_s": summary.critical_mean_s, "tail_s": summary.critical_tail_s},
         "gates": [gate_object(gate) for gate in gates],
         "manifest": summary.manifest,
+    }
+
+
+def _with_drift(summary: Summary) -> dict[str, Any]:
+    """Write E2E, each estimate with the bounds of the providers' drift beside its own; null where none is known."""
+    drift = summary.drift or {}
+    none = (None, None)
+    return {
+        name: {**e.as_dict(), **dict(zip(("drift_low", "drift_high"), drift.get(name, none), strict=True))}
+        for name, e in summary.e2e_s.items()
     }
 
 

@@ -18,6 +18,9 @@ COLOURS = {
 }
 """Colours after Okabe and Ito (2008), which people with any colour vision can tell apart."""
 
+DARK = {"prefill": "#4D9FDB", "human": "#9B7BD4", "wait": "#8A8A8A"}
+"""Lighter ones on a dark ground, for the colours that would vanish there."""
+
 SIGNS = {
     "client": ("c", "c"), "network": ("·", "n"), "queue": ("░", "q"), "prefill": ("▒", "p"), "reasoning": ("▓", "r"),
     "decode": ("█", "d"), "backoff": ("×", "x"), "tool": ("▞", "t"), "human": ("◆", "h"), "wait": ("─", "-"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from agentflow.analysis.compare import Comparison
+from agentflow.analysis.directory import LawPoint
 from agentflow.analysis.stack import bars, by_component
 from agentflow.analysis.summary import Summary
 from agentflow.errors import AgentflowError, UsageError, printable
@@ -54,15 +58,41 @@ def check_plot(path: Path) -> None:
 
 def plot_comparison(comparison: Comparison, path: Path) -> None:
     """Draw the stacked latency, one bar a scenario, with a whisker from p50 to p95."""
-    cases = sorted(comparison.cases, key=lambda case: case.summary.e2e_s["p50"].value)
-    names = sorted({case.summary.workflow for case in cases})
-    rows = [_whole(case.label, case.summary) for case in cases]
-    note = "bars: mean by component; whiskers: p50 to p95"
-    _draw(rows, ", ".join(names), f"{note}; {cases[0].summary.runs:,} runs each", path)
+    _save(_comparison(comparison), path)
 
 
 def plot_summary(summary: Summary, path: Path) -> None:
     """Draw one scenario: a bar a step, where it stands on the mean critical path, and the whole below."""
+    _save(_summary(summary), path)
+
+
+def comparison_svg(comparison: Comparison) -> str:
+    """Return the same picture as an SVG element, for a page."""
+    return _inline(_comparison(comparison))
+
+
+def summary_svg(summary: Summary) -> str:
+    """Return the same picture as an SVG element, for a page."""
+    return _inline(_summary(summary))
+
+
+@dataclass(frozen=True)
+class _Picture:
+    rows: Sequence[Row]
+    kind: str
+    title: str
+    note: str
+
+
+def _comparison(comparison: Comparison) -> _Picture:
+    cases = sorted(comparison.cases, key=lambda case: case.summary.e2e_s["p50"].value)
+    names = sorted({case.summary.workflow for case in cases})
+    rows = [_whole(case.label, case.summary) for case in cases]
+    note = "bars: mean by component; whiskers: p50 to p95"
+    return _Picture(rows, "scenario", ", ".join(names), f"{note}; {cases[0].summary.runs:,} runs each")
+
+
+def _summary(summary: Summary) -> _Picture:
     steps = [
         Row(bar.step, bar.start_s, bar.components_s, f"{seconds(bar.seconds)} s, {share(bar.share)}")
         for bar in bars(summary)
@@ -72,29 +102,36 @@ def plot_summary(summary: Summary, path: Path) -> None:
     places = ", ".join(sorted(set(summary.assignment.values())))
     note = f"mean critical path by step and component; whisker: p50 to p95; {summary.runs:,} runs"
     title = f"{summary.workflow} on {places}" if places else summary.workflow
-    _draw([*steps, _whole("the whole", summary)], title, note, path)
+    return _Picture([*steps, _whole("the whole", summary)], "step", title, note)
 
 
-def _whole(label: str, summary: Summary) -> Row:
-    """Return the bar of a whole scenario."""
-    p50, p95 = summary.e2e_s["p50"].value, summary.e2e_s["p95"].value
-    note = f"p50 {seconds(p50)} s, p95 {seconds(p95)} s"
-    return Row(label, 0.0, by_component(summary.critical_mean_s), note, (p50, p95))
-
-
-def _draw(rows: Sequence[Row], title: str, note: str, path: Path) -> None:
-    """Draw the rows, the first on top, and write the picture whole or not at all."""
+def plot_law(name: str, points: Sequence[LawPoint], input_tokens: int, path: Path) -> None:
+    """Draw what a call takes against its output tokens: first and last token, p50 to p95."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     partial = path.with_name(f".{path.name}.part{path.suffix}")
+    tokens = [point.output_tokens for point in points]
     with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(8.6, 1.6 + 0.42 * len(rows)), layout="constrained")
+        figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
         try:
-            _bars(axes, rows)
-            _frame(figure, axes, printable(title, 60), note)
+            for label, column, colour in (("last token", "total_s", "decode"), ("first token", "ttft_s", "prefill")):
+                low = [getattr(point, column)["p50"].value for point in points]
+                high = [getattr(point, column)["p95"].value for point in points]
+                axes.fill_between(tokens, low, high, color=COLOURS[colour], alpha=0.3, linewidth=0)
+                axes.plot(tokens, low, "o-", color=COLOURS[colour], label=f"{label}, p50 (band to p95)")
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xticks(tokens, [f"{count:,}" for count in tokens])
+            axes.minorticks_off()
+            axes.yaxis.set_major_formatter(lambda value, _: seconds(value))
+            axes.set_xlabel("output tokens")
+            axes.set_ylabel("time from sending the call (s)")
+            axes.set_title(f"{printable(name, 60)}, {input_tokens:,} tokens in", loc="left", fontweight="bold")
+            axes.yaxis.grid(True, color="#DDDDDD")
+            axes.legend(frameon=False)
             figure.savefig(partial, dpi=150, metadata=_METADATA[path.suffix.lower()])
             os.replace(partial, path)
         except OSError as error:
@@ -104,11 +141,59 @@ def _draw(rows: Sequence[Row], title: str, note: str, path: Path) -> None:
             plt.close(figure)
 
 
-def _frame(figure: Any, axes: Any, title: str, note: str) -> None:
+def _whole(label: str, summary: Summary) -> Row:
+    """Return the bar of a whole scenario."""
+    p50, p95 = summary.e2e_s["p50"].value, summary.e2e_s["p95"].value
+    note = f"p50 {seconds(p50)} s, p95 {seconds(p95)} s"
+    return Row(label, 0.0, by_component(summary.critical_mean_s), note, (p50, p95))
+
+
+def _save(picture: _Picture, path: Path) -> None:
+    """Draw a picture and write it whole or not at all."""
+    partial = path.with_name(f".{path.name}.part{path.suffix}")
+    try:
+        _draw(picture, partial, path.suffix.lower(), {})
+        os.replace(partial, path)
+    except OSError as error:
+        raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _inline(picture: _Picture) -> str:
+    """Draw a picture as an element of a page, its texts as text, with a name for those who do not see it."""
+    drawn = io.StringIO()
+    _draw(picture, drawn, ".svg", {"svg.fonttype": "none"})
+    text = drawn.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<style[^>]*>\*\{.*?</style>", "", text, flags=re.DOTALL)  # which would hold for all of the page
+    name = escape(printable(f"{picture.title}: {picture.note}", 300))
+    head = f'<svg role="img" aria-label="{name}" stroke-linejoin="round" stroke-linecap="butt" '
+    return head + text[text.index("<svg") + 4 :].strip()
+
+
+def _draw(picture: _Picture, into: Path | io.StringIO, suffix: str, style: dict[str, Any]) -> None:
+    """Draw the rows, the first on top; without pyplot, which has a window and a state of its own."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    rows = picture.rows
+    settings: Any = _STYLE | style
+    with rc_context(settings):
+        figure = Figure(figsize=(8.6, 1.6 + 0.42 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        _bars(axes, rows)
+        _frame(figure, axes, picture)
+        figure.savefig(into, dpi=150, format=suffix[1:], metadata=_METADATA[suffix])
+
+
+def _frame(figure: Any, axes: Any, picture: _Picture) -> None:
     """Put the title, the axis and the legend outside the bars."""
-    axes.set_title(title, loc="left", fontweight="bold", fontsize=12, pad=20)
-    axes.annotate(note, (0, 1), xytext=(0, 6), xycoords="axes fraction", textcoords="offset points",
+    axes.set_title(printable(picture.title, 60), loc="left", fontweight="bold", fontsize=12, pad=20)
+    axes.annotate(picture.note, (0, 1), xytext=(0, 6), xycoords="axes fraction", textcoords="offset points",
                   fontsize=9, color="#555555")  # fmt: skip
+    axes.annotate(picture.kind, (0, 1), xytext=(-6, 6), xycoords="axes fraction", textcoords="offset points",
+                  fontsize=9, color="#555555", ha="right")  # fmt: skip
     axes.set_xlabel("time from the request to the answer (s)")
     axes.xaxis.grid(True, color="#DDDDDD")
     axes.set_axisbelow(True)

@@ -2,39 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from agentflow.analysis.bounds import Bounds
-from agentflow.units import format_bandwidth, format_flops
+from agentflow.report.text import grid, plain
+from agentflow.units import format_bandwidth, format_bytes, format_flops
 
 _COLOURS = ("#3366aa", "#cc6633", "#448844", "#aa4477", "#888833", "#448899")
 
 
+def bounds_report(results: Sequence[Bounds], explained: Sequence[Mapping[str, float]] = ()) -> RenderableType:
+    """Show each deployment's two bounds, the estimate between them, and a row for each batch."""
+    parts: list[RenderableType] = []
+    for number, result in enumerate(results):
+        parts += [*([Text()] if parts else []), plain(result.deployment, "bold"), *_lines(result)]
+        if number < len(explained):
+            parts.append(Text(_price(explained[number])))
+        parts += [Text(), bounds_table(result)]
+    if any(not p.fits for result in results for p in result.points):
+        parts.append(Text("no room: the caches of so many sequences do not fit in memory", "dim"))
+    return Group(*parts)
+
+
+def _lines(r: Bounds) -> Iterator[Text]:
+    """Say what the bounds are and what they come from."""
+    many = f"{r.chips} x {r.chip}" if r.chips > 1 else r.chip
+    yield plain(f"{r.model} on {many}, {r.context:,.0f} tokens of context", limit=200)
+    yield Text("forward passes a second and chip", "dim")
+    work, read = format_flops(r.flop).removesuffix("/s"), format_bytes(r.bytes)
+    largest = f"batch {_figures(r.largest_batch)}, the largest that fits; {r.estimate.bound} binds"
+    for name, rate, why in (
+        ("compute bound", r.compute_bound, f"{work} at {format_flops(r.peak)}"),
+        ("memory bound", r.memory_bound, f"{read} at {format_bandwidth(r.bandwidth)}, batch 1"),
+        ("estimate", r.estimate.per_chip, largest),
+    ):
+        yield Text(f"  {name:13}  {_figures(rate):>7}  {why}")
+    yield Text(f"prompts: {_figures(r.input_rate)} tokens/s and chip, alone")
+
+
+def _price(found: Mapping[str, float]) -> str:
+    return (
+        f"${found['usd_per_mtok']:g}/Mtok at ${found['usd_per_chip_hour']:g} an hour is {_figures(found['per_chip'])} "
+        f"tok/s and chip: batch {_figures(found['batch'])}, {_figures(found['per_user'])} tok/s a user"
+    )
+
+
 def bounds_table(result: Bounds) -> Table:
-    """Show a row a batch size, with the two bounds in the title.
+    """Show a row a batch size.
 
     Parameters
     ----------
     result : Bounds
     """
-    title = (
-        f"{result.model} on {result.chips} x {result.chip}: compute bound "
-        f"{_figures(result.compute_bound)} passes/s a chip, memory bound {_figures(result.memory_bound)}; "
-        f"{_figures(result.input_rate)} input tok/s a chip"
-    )
-    table = Table(title=title, title_justify="left")
-    for name in ("batch", "tok/s a user", "tok/s a chip", "$/Mtok", "J/tok", "compute", "bandwidth", "bound"):
-        table.add_column(name, justify="left" if name == "bound" else "right")
+    prices = any(p.usd_per_mtok is not None for p in result.points)
+    joules = any(p.joules_per_token is not None for p in result.points)
+    more = ([">$/Mtok"] if prices else []) + ([">J/tok"] if joules else [])
+    names = (">batch", ">tok/s a user", ">tok/s a chip", *more, ">FLOP/s", ">bytes/s", "binds")
+    table = grid(*names, wrap=(len(names) - 1,))
     for p in result.points:
+        known = ([p.usd_per_mtok] if prices else []) + ([p.joules_per_token] if joules else [])
         table.add_row(
             f"{p.batch:g}", _figures(p.per_user), _figures(p.per_chip),
-            "-" if p.usd_per_mtok is None else f"{p.usd_per_mtok:.3g}",
-            "-" if p.joules_per_token is None else f"{p.joules_per_token:.3g}",
+            *("" if x is None else f"{x:.3g}" for x in known),
             f"{100 * p.compute_share:.1f} %", f"{100 * p.bandwidth_share:.0f} %",
-            p.bound if p.fits else f"{p.bound}; caches do not fit",
+            p.bound if p.fits else f"{p.bound}, no room",
         )  # fmt: skip
     return table
 

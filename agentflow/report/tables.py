@@ -17,6 +17,7 @@ from agentflow.estimate import Estimate
 from agentflow.report.bars import case_bars, stack_table
 from agentflow.report.palette import count, dollars, seconds, share
 from agentflow.report.text import gates_table, grid, interval, is_ascii, plain
+from agentflow.units import format_energy
 
 __all__ = ["compare_report", "run_report"]
 
@@ -61,6 +62,8 @@ def usage_table(summary: Summary) -> Table:
         used += f"; {dollars(summary.cost_usd['mean'].value)}, p95 {dollars(summary.cost_usd['p95'].value)}"
     elif summary.calls.value:
         used += "; the cost is not known"
+    if summary.energy_j is not None and summary.calls.value:
+        used += f"; {format_energy(summary.energy_j['mean'].value)}, p95 {format_energy(summary.energy_j['p95'].value)}"
     without = ("failed", "deadline_exceeded", "budget_exceeded")
     lost = sum(e.value for name, e in summary.outcomes.items() if name in without)
     if lost > 0:
@@ -68,6 +71,12 @@ def usage_table(summary: Summary) -> Table:
     table = grid("", "", header=False, wrap=(1,))
     table.add_row(Text("outcomes", "dim"), Text(", ".join(ends)))
     table.add_row(Text("per run", "dim"), Text(used))
+    if summary.drift is not None:
+        moved = {name: f"{name} [{seconds(low)}, {seconds(high)}]" for name, (low, high) in summary.drift.items()}
+        text = f"{moved['p50']}, {moved['p95']}: what the providers' medians do from day to day, whatever the runs"
+        table.add_row(Text("drift", "dim"), Text(text))
+    if "assumptions" in summary.manifest:
+        table.add_row(Text("assumed", "dim"), plain(summary.manifest["assumptions"], limit=400))
     return table
 
 
@@ -122,6 +131,8 @@ def compare_report(comparison: Comparison, console: Console, gates: Sequence[Gat
     note.append(" over this one's, on the same random numbers, with its 95 % interval").stylize("dim")
     parts: list[RenderableType] = [title, Text(), compare_table(cases, base, console), Text()]
     parts += [case_bars(cases, console), Text(), *outcome_lines(cases), note]
+    if "assumptions" in first.manifest:
+        parts.append(Text("assumed: ", "dim").append_text(plain(first.manifest["assumptions"], limit=400)))
     if gates:
         labels = [case.label for case in comparison.cases] * (len(gates) // len(comparison.cases))
         parts += [Text(), gates_table(gates, labels)]

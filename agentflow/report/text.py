@@ -13,6 +13,7 @@ from agentflow.analysis.metrics import Dimension
 from agentflow.errors import printable
 from agentflow.estimate import Estimate
 from agentflow.report.palette import count, dollars, seconds, share
+from agentflow.units import format_energy
 
 _VERDICT = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
 
@@ -53,6 +54,8 @@ def in_unit(value: float, dimension: Dimension) -> str:
         return f"{seconds(value)} s"
     if dimension == "share":
         return share(value)
+    if dimension == "joules":
+        return format_energy(value)
     return dollars(value) if dimension == "usd" else count(value)
 
 

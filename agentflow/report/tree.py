@@ -10,9 +10,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from agentflow.errors import printable
+from agentflow.report.hardware import deployment_line, evidence_table
 from agentflow.report.text import grid, plain
-from agentflow.schema import Backend, Quorum, Workflow, describe
-from agentflow.units import format_count, format_price, format_rate
+from agentflow.schema import Backend, Deployed, Law, Measured, Quorum, Table, Workflow, describe
+from agentflow.units import format_count, format_duration, format_price, format_rate
 
 
 def workflow_tree(workflow: Workflow) -> RenderableType:
@@ -34,7 +35,7 @@ def workflow_tree(workflow: Workflow) -> RenderableType:
 
 def _branches(tree: Tree, steps: Mapping[str, Any]) -> None:
     for name, step in steps.items():
-        line = plain(name, "bold").append("  ").append_text(Text(_kind(step), "cyan"))
+        line = plain(name, "bold").append("  ").append_text(Text(kind_of(step), "cyan"))
         if step.needs:
             line.append("  after ", "dim").append_text(plain(", ".join(step.needs), limit=200))
         facts = list(_facts(step))
@@ -47,7 +48,8 @@ def _branches(tree: Tree, steps: Mapping[str, Any]) -> None:
             _branches(branch, step.steps)
 
 
-def _kind(step: Any) -> str:
+def kind_of(step: Any) -> str:
+    """Say in a few words what a step is."""
     if step.type == "loop":
         return f"loop, at most {step.max_iterations} times"
     if step.type == "map":
@@ -101,12 +103,12 @@ def _nodes(steps: Mapping[str, Any], prefix: str, lines: list[str], depth: int) 
     for name, step in steps.items():
         inner = step.workflow.steps if step.type == "workflow" else getattr(step, "steps", None)
         if inner is not None:
-            lines.append(f"{pad}subgraph {ids[name]}[{_quoted(f'{name}: {_kind(step)}')}]")
+            lines.append(f"{pad}subgraph {ids[name]}[{_quoted(f'{name}: {kind_of(step)}')}]")
             _nodes(inner, prefix + name + ".", lines, depth + 1)
             lines.append(f"{pad}end")
         else:
             shape = ("([", "])") if step.type == "human" else ("{{", "}}") if step.type == "guardrail" else ("[", "]")
-            lines.append(f"{pad}{ids[name]}{shape[0]}{_quoted(f'{name}: {_kind(step)}')}{shape[1]}")
+            lines.append(f"{pad}{ids[name]}{shape[0]}{_quoted(f'{name}: {kind_of(step)}')}{shape[1]}")
     for name, step in steps.items():
         for need in step.needs:
             source, _, route = need.partition(".")
@@ -116,55 +118,75 @@ def _nodes(steps: Mapping[str, Any], prefix: str, lines: list[str], depth: int) 
             lines.append(f"{pad}{ids[name]} -. {_quoted(', '.join(catch.errors))} .-> {ids.get(catch.to, 'missing')}")
 
 
+def _limit(value: object) -> str:
+    """Write a limit's figure."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def figures(backend: Backend) -> Iterator[tuple[str, str]]:
+    """Yield a backend's figures, each with its name."""
+    price = backend.price
+    yield from _law(backend.law)
+    for name, spec in backend.errors.items():
+        yield f"error: {name}", f"{spec.probability:.3%} of the attempts"
+    if backend.context:
+        yield "context", f"{format_count(backend.context)} tokens"
+    if price:
+        cached = f", {format_price(price.cached_input)} cached" if price.cached_input is not None else ""
+        yield "price", f"{format_price(price.input)} in, {format_price(price.output)} out{cached}"
+    if price and price.batch is not None:
+        yield "batch price", f"{price.batch:.0%} of it"
+    if m := backend.law.measured:
+        if m.measured_from:
+            yield "measured from", m.measured_from
+        for effort, law in m.thinking.items():
+            yield f"thinking: {effort}", f"{describe(law)} tokens"
+        if m.drift is not None:
+            yield "drift (log-sd)", f"from day to day {m.drift.ttft:g} in TTFT, {m.drift.speed:g} in speed"
+    for limit in backend.limits:
+        given = limit.model_dump(exclude_none=True, exclude={"tier"})
+        yield f"limits: {limit.tier}", ", ".join(f"{key} {_limit(value)}" for key, value in given.items())
+    if backend.cache:
+        yield "prefix cache", f"hits {backend.cache.hit_rate:.0%}, from {backend.cache.min_tokens:,} tokens"
+
+
 def backend_report(backend: Backend) -> RenderableType:
     """Show a backend's figures and where each comes from."""
-    m, price = backend.law.measured, backend.price
     head = plain(backend.name, "bold").append(f"  {backend.status}", "cyan")
     if backend.as_of:
         head.append(f", as of {backend.as_of}", "dim")
-    figures = grid("figure", "value", wrap=(1,))
-    rows = [
-        (
-            "time to first token",
-            describe(m.ttft, "s") + (f", at {m.ttft_input_tokens:,} input tokens" if m.ttft_input_tokens else ""),
-        ),
-        ("prefill rate", format_rate(m.prefill_rate) if m.prefill_rate else "input costs no time"),
-        ("decode rate", describe(m.decode_rate, "tok/s")),
-        (
-            "variation (log-sd)",
-            f"{m.variation.between_runs:g} between runs, {m.variation.between_calls:g} between calls",
-        ),
-    ]
-    if m.stall:
-        rows.append(("stall", f"{m.stall.probability:.2%} of the calls, {describe(m.stall.duration, 's')}"))
-    if m.network is not None:
-        rows.append(("network", describe(m.network, "s")))
-    rows += [(f"error: {name}", f"{spec.probability:.3%} of the attempts") for name, spec in backend.errors.items()]
-    if backend.context:
-        rows.append(("context", f"{format_count(backend.context)} tokens"))
-    if price:
-        text = f"{format_price(price.input)} in, {format_price(price.output)} out"
-        rows.append(
-            (
-                "price",
-                text + (f", {format_price(price.cached_input)} cached" if price.cached_input is not None else ""),
-            )
-        )
-    if backend.cache:
-        rows.append(("prefix cache", f"hits {backend.cache.hit_rate:.0%}, from {backend.cache.min_tokens:,} tokens"))
-    for row in rows:
-        figures.add_row(row[0], plain(row[1], limit=300))
-    evidence = grid("evidence for", "kind", "date", ">n", "source", wrap=(0, 4))
-    evidence.columns[0].max_width = 20
-    for item in backend.evidence:
-        source = printable(" ".join(item.source.split()), 300)
-        note = f"; {printable(' '.join(item.note.split()), 400)}" if item.note else ""
-        evidence.add_row(
-            plain(", ".join(item.figures), limit=200),
-            item.kind,
-            str(item.date or ""),
-            str(item.n or ""),
-            Text(source + note),
-        )
+    table = grid("figure", "value", wrap=(1,))
+    for name, value in figures(backend):
+        table.add_row(plain(name, limit=40), plain(value, limit=300))
     about = [Text(printable(" ".join(backend.description.split()), 2000))] if backend.description else []
-    return Group(head, *about, Text(), figures, Text(), evidence)
+    return Group(head, *about, Text(), table, Text(), evidence_table(backend.evidence))
+
+
+def _law(law: Law) -> Iterator[tuple[str, str]]:
+    """Say how long an attempt takes."""
+    served: Measured | Deployed | Table | None = law.measured or law.deployment or law.table
+    assert served is not None
+    if law.measured:
+        m = law.measured
+        at = f", at {m.ttft_input_tokens:,} input tokens" if m.ttft_input_tokens else ""
+        yield "time to first token", describe(m.ttft, "s") + at
+        yield "prefill rate", format_rate(m.prefill_rate) if m.prefill_rate else "input costs no time"
+        yield "decode rate", describe(m.decode_rate, "tok/s")
+        if m.stall:
+            yield "stall", f"{m.stall.probability:.2%} of the calls, {describe(m.stall.duration, 's')}"
+    elif law.deployment:
+        d = law.deployment
+        yield "deployment", deployment_line(d.deployment)
+        yield "load", f"{d.concurrency:g} in flight, {d.input_tokens:,} tokens in and {d.output_tokens:,} out each"
+    elif law.table:
+        yield "in flight", f"{law.table.concurrency:g}"
+        for row in law.table.rows:
+            at = f", {row.input_tokens:,} input tokens" if row.input_tokens else ""
+            times = f"{format_duration(row.ttft)} to the first token, {format_duration(row.tpot)} a token"
+            yield f"at {row.concurrency:g}{at}", times
+    v = served.variation
+    yield "variation (log-sd)", f"{v.between_runs:g} between runs, {v.between_calls:g} between calls"
+    if served.network is not None:
+        yield "network", describe(served.network, "s")

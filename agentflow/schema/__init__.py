@@ -3,8 +3,10 @@
 from agentflow.schema.backend import (
     Backend,
     Cache,
+    Drift,
     Evidence,
     Law,
+    Limit,
     Measured,
     Power,
     Price,
@@ -22,6 +24,7 @@ from agentflow.schema.calls import (
     Quorum,
     Timeout,
 )
+from agentflow.schema.deployment import Deployment, Engine
 from agentflow.schema.distribution import (
     Constant,
     CountDistribution,
@@ -39,8 +42,11 @@ from agentflow.schema.distribution import (
     Weibull,
     describe,
 )
+from agentflow.schema.hardware import Chip, HardwareDocument
+from agentflow.schema.hardware import Model as LanguageModel
 from agentflow.schema.retry import PRESETS, RetryPolicy
 from agentflow.schema.scalars import ERROR_NAMES, ErrorName
+from agentflow.schema.served import Deployed, Table, TableRow
 from agentflow.schema.workflow import (
     STEP_TYPES,
     Budget,
@@ -62,6 +68,10 @@ from agentflow.schema.workflow import (
     WorkflowStep,
 )
 
+# The laws of what one serves oneself name hardware, whose evidence is a backend's: resolved when all are there.
+Law.model_rebuild(_types_namespace={"Deployed": Deployed, "Table": Table})
+Backend.model_rebuild()
+
 __all__ = [
     "ERROR_NAMES",
     "PRESETS",
@@ -72,12 +82,17 @@ __all__ = [
     "CallStep",
     "Catch",
     "ChatStep",
+    "Chip",
     "Constant",
     "CountDistribution",
     "Defaults",
+    "Deployed",
+    "Deployment",
     "Distribution",
+    "Drift",
     "DurationDistribution",
     "EmbeddingsStep",
+    "Engine",
     "ErrorName",
     "ErrorSpec",
     "Evidence",
@@ -85,11 +100,14 @@ __all__ = [
     "Fallback",
     "Gamma",
     "GuardrailStep",
+    "HardwareDocument",
     "Hedge",
     "HumanStep",
     "InputTokens",
     "Join",
+    "LanguageModel",
     "Law",
+    "Limit",
     "LogNormal",
     "LoopStep",
     "MapStep",
@@ -109,6 +127,8 @@ __all__ = [
     "Stall",
     "Step",
     "StepBase",
+    "Table",
+    "TableRow",
     "Timeout",
     "ToolStep",
     "Uniform",

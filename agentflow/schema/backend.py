@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from agentflow import units
 from agentflow.schema._base import Items, Model, problem
 from agentflow.schema.calls import Errors
-from agentflow.schema.distribution import DurationDistribution, RateDistribution
-from agentflow.schema.scalars import Day, Line, PositiveTokens, PricePerToken, Prose, Share, Tokens, Usd
+from agentflow.schema.distribution import CountDistribution, DurationDistribution, RateDistribution
+from agentflow.schema.scalars import Day, Identifier, Line, PositiveTokens, PricePerToken, Prose, Share, Tokens, Usd
+
+if TYPE_CHECKING:
+    from agentflow.schema.served import Deployed, Table
 
 
 def _rate(value: Any) -> float:
@@ -49,6 +52,43 @@ class Stall(Model):
     duration: DurationDistribution
 
 
+class Drift(Model):
+    """Log-sd of a provider's daily medians: an uncertainty of the profile, the same for all runs of a day.
+
+    It is shown beside the simulation's own interval and never mixed into the runs.
+    """
+
+    ttft: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Of the time to first token."""
+    speed: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Of the output speed."""
+
+
+class Limit(Model):
+    """What a provider allows one customer on one tier; exceeding it gives `rate_limit`. Enforced only under load."""
+
+    tier: Line
+    """The provider's name for the tier."""
+    rpm: PositiveTokens | None = None
+    """Requests a minute."""
+    rpd: PositiveTokens | None = None
+    """Requests a day."""
+    tpm: PositiveTokens | None = None
+    """Tokens a minute, input and output together."""
+    tpd: PositiveTokens | None = None
+    """Tokens a day."""
+    itpm: PositiveTokens | None = None
+    """Input tokens a minute."""
+    otpm: PositiveTokens | None = None
+    """Output tokens a minute."""
+    concurrency: PositiveTokens | None = None
+    """Requests at a time."""
+    reserves: Literal["max_tokens", "nothing"] | None = None
+    """What is set aside when a request is admitted: input and `max_tokens`, or nothing until it has ended."""
+    counts_cached: bool | None = None
+    """Whether cached input counts."""
+
+
 class Measured(Model):
     """The law of one attempt from measurements (docs/semantics.md).
 
@@ -69,16 +109,39 @@ class Measured(Model):
     variation: Variation = Variation()
     stall: Stall | None = None
     network: DurationDistribution | None = None
+    """What the user's place adds to each call; `--region` sets it from the catalogue's table."""
+    measured_from: Identifier | None = None
+    """Region of the client that measured the TTFT."""
+    thinking: dict[Identifier, CountDistribution] = Field(default={})
+    """Hidden reasoning tokens by effort, for steps that name an `effort`."""
+    drift: Drift | None = None
 
 
 class Law(Model):
-    """How long an attempt takes."""
+    """How long an attempt takes: one of these.
 
-    later: ClassVar[Mapping[str, str]] = {
-        "deployment": "the law of a deployment comes with chips and models; write law: {measured: ..}",
-        "table": "tables by concurrency come with chips and models; write law: {measured: ..}",
-    }
-    measured: Measured
+    Parameters
+    ----------
+    measured : Measured
+        From measurements of single requests.
+    deployment : Deployed
+        From chips, a model and an engine.
+    table : Table
+        From TTFT and TPOT measured at several concurrencies.
+    """
+
+    measured: Measured | None = None
+    deployment: Deployed | None = None
+    table: Table | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one(cls, value: Any) -> Any:
+        given = [name for name in cls.model_fields if name in value] if isinstance(value, dict) else ["measured"]
+        if len(given) != 1:
+            what = "has more than one law" if given else "has no law"
+            raise problem(what, "write one of measured, deployment and table")
+        return value
 
 
 class Cache(Model):
@@ -97,6 +160,8 @@ class Price(Model):
     output: PricePerToken
     reasoning: PricePerToken | None = None
     per_call: Usd = 0.0
+    batch: Share | None = None
+    """What the provider's batch interface costs, as a share of these prices; the answer then takes hours."""
 
 
 class Power(Model):
@@ -121,8 +186,14 @@ class Evidence(Model):
     url: Prose | None = None
     date: Day | None = None
     n: int | None = Field(default=None, ge=1)
-    kind: Literal["measured", "published", "derived", "assumed"]
+    kind: Literal["measured", "published", "derived", "fitted", "assumed"]
     value: float | None = None
+    input_tokens: PositiveTokens | None = None
+    """Input of the requests that were measured."""
+    concurrency: PositiveTokens | None = None
+    """How many requests were under way at a time."""
+    region: Identifier | None = None
+    """Where they came from."""
     note: Prose = ""
 
 
@@ -131,7 +202,6 @@ class Backend(Model):
 
     later: ClassVar[Mapping[str, str]] = {
         "capacity": "capacity comes with the simulation of load; leave it out",
-        "limits": "rate limits come with the simulation of load; leave them out",
     }
     schema_version: Literal[1] = 1
     name: Line
@@ -147,4 +217,5 @@ class Backend(Model):
     errors: Errors = Field(default={})
     price: Price | None = None
     power: Power | None = None
+    limits: Items[Limit] = ()
     evidence: Items[Evidence] = ()

@@ -34,6 +34,7 @@ from agentflow.schema.scalars import (
     Reference,
     Usd,
 )
+from agentflow.shown import html_of
 
 _BREAKER = "a circuit breaker belongs to a backend that runs share; it comes with the simulation of load; leave it out"
 
@@ -84,6 +85,8 @@ class ModelFields(CallStep):
     """Visible output, drawn anew by each attempt."""
     reasoning_tokens: CountDistribution | None = None
     """Hidden output before the first visible token: waited for, paid, not shown."""
+    effort: Identifier | None = None
+    """How hard a reasoning model thinks, such as `low` or `high`, where `reasoning_tokens` does not say."""
     max_tokens: PositiveTokens | None = None
     """Bound on reasoning and output together."""
     media: Media | None = None
@@ -312,6 +315,10 @@ class Workflow(Model):
     """The step whose end is the answer and whose first token the user sees; by default the last."""
     steps: Annotated[dict[Identifier, StepField], Field(min_length=1)]
     """The steps by name."""
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the graph."""
+        return html_of(self)
 
 
 MapStep.model_rebuild()

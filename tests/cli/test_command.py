@@ -31,7 +31,7 @@ def test_json_of_a_run_has_the_promised_keys(capsys: pytest.CaptureFixture[str])
         "calls", "attempts", "cost_usd", "energy_j", "steps", "critical_path", "gates", "manifest",
     ]  # fmt: skip
     assert list(found["e2e_s"]) == ["mean", "p50", "p90", "p95", "p99"]
-    assert list(found["e2e_s"]["p95"]) == ["value", "low", "high", "level"]
+    assert list(found["e2e_s"]["p95"]) == ["value", "low", "high", "level", "drift_low", "drift_high"]
     total = sum(x for row in found["critical_path"]["mean_s"].values() for x in row.values())
     assert total == pytest.approx(found["e2e_s"]["mean"]["value"], abs=1e-9)
     assert sum(found["outcomes"].values()) == pytest.approx(1.0)

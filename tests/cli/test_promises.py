@@ -115,7 +115,7 @@ def test_an_unexpected_error_is_one_line_and_exits_with_70(
         raise RuntimeError("something\nunforeseen")
 
     monkeypatch.delenv("AGENTFLOW_DEBUG", raising=False)
-    monkeypatch.setattr("agentflow.documents.list_workflows", broken)
+    monkeypatch.setattr("agentflow.documents.list_names", broken)
     assert run(["list"]) == 70
     err = capsys.readouterr().err
     assert "RuntimeError: something unforeseen" in err and "report" in err and "Traceback" not in err
@@ -128,7 +128,7 @@ def test_interrupts_exit_with_130(capsys: pytest.CaptureFixture[str], monkeypatc
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agentflow.documents.list_workflows", interrupted)
+    monkeypatch.setattr("agentflow.documents.list_names", interrupted)
     assert run(["list"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 

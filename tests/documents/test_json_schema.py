@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = {
     "workflow": sorted((ROOT / "workflows").glob("*.yaml")),
     "backend": sorted((ROOT / "backends" / "providers").rglob("*.yaml")),
+    **{
+        kind: sorted((ROOT / "backends" / f"{kind}s").glob("*.yaml"))
+        for kind in ("deployment", "chip", "model", "engine")
+    },
 }
 
 
@@ -29,7 +33,7 @@ def without_dates(node: Any) -> Any:
     return node if isinstance(node, str | int | float | bool | None) else str(node)
 
 
-@pytest.mark.parametrize("kind", ["workflow", "backend"])
+@pytest.mark.parametrize("kind", sorted(FILES))
 def test_the_catalogue_fits_the_schema(kind: Any) -> None:
     validator = jsonschema.Draft7Validator(documents.json_schema(kind))
     assert len(FILES[kind]) > 7
@@ -55,8 +59,15 @@ def test_what_is_wrong_does_not_fit(step: dict[str, Any]) -> None:
     assert list(validator.iter_errors({"name": "x", "steps": {"a": step}}))
 
 
-def test_every_field_of_a_workflow_says_what_it_means() -> None:
+def test_every_field_says_what_it_means() -> None:
     named = {
+        "Chip",
+        "Constants",
+        "Deployed",
+        "Deployment",
+        "Law",
+        "Table",
+        "TableRow",
         "ChatStep",
         "ToolStep",
         "MapStep",
@@ -73,6 +84,6 @@ def test_every_field_of_a_workflow_says_what_it_means() -> None:
         f"{name}.{field}"
         for name in named
         for field, text in field_texts(models()[name]).items()
-        if not text.text and field != "type"
+        if not text.text and field not in ("type", "schema_version")
     ]
     assert silent == []

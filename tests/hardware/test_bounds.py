@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from agentflow.analysis.bounds import batch_for_rate, bounds, rate_for_price, usd_per_mtok
+from agentflow.documents import load_deployment
 from agentflow.errors import UsageError
 from agentflow.hardware import token_time
-from agentflow.hardware_documents import load_deployment
 from agentflow.report.roofline import bounds_table, plot_roofline
 
 

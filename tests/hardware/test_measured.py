@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from agentflow.documents import load_chip, load_engine, load_model
 from agentflow.hardware import decode_step_time, prefill_time, serve
-from agentflow.hardware_documents import load_chip, load_engine, load_model
-from agentflow.schema.hardware import Constants, Deployment, Engine
+from agentflow.schema.deployment import Constants, Deployment, Engine
 from benchmarks import splitwise_fit
 from benchmarks.hardware_data import Kernel, Serving, data_folder, inferencex, splitwise
 from benchmarks.hardware_fit import fit_serving, table

@@ -11,7 +11,7 @@ import simpy
 
 from tests.reference import keys, state
 from tests.reference.state import Visit
-from tests.reference.timeline import Attempt, Timeline, model_timeline, plain_timeline
+from tests.reference.timeline import Attempt, Timeline, model_timeline, plain_timeline, served_law
 from tests.reference.tokens import cached_tokens, input_tokens, is_model_call
 
 Process = Generator[simpy.Event, Any, Any]
@@ -250,7 +250,7 @@ def _factor(visit: Visit, backend: Any) -> float:
     factors = visit.run.factors
     if backend.name not in factors:
         z = keys.normal(keys.backend_draw(visit.run.key, backend.name))
-        factors[backend.name] = math.exp(backend.law.measured.variation.between_runs * z)
+        factors[backend.name] = math.exp(served_law(backend.law).variation.between_runs * z)
     return factors[backend.name]
 
 

@@ -32,6 +32,7 @@ class ReferenceRun:
     calls: int
     attempts: int
     cost_usd: float
+    energy_j: float
     visits: list[tuple[str, tuple[int, ...], float, float, str]]
     critical_components: dict[tuple[str, str], float]
     steps: dict[str, Usage]
@@ -118,6 +119,7 @@ def _report(run: Run, top: Scope) -> ReferenceRun:
         calls=total.calls,
         attempts=total.attempts,
         cost_usd=total.cost,
+        energy_j=total.energy,
         visits=[(visit.path, visit.indices, visit.start, visit.end, visit.status) for visit in run.visits],
         critical_components=critical_components(last),
         steps=_by_step(run),

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from tests.reference import keys, laws
+from tests.reference import keys, laws, served
 
 ERRORS = (
     "rate_limit",
@@ -43,6 +43,7 @@ class Usage:
     cost: float = 0.0
     calls: int = 0
     attempts: int = 0
+    energy: float = 0.0
     near_floor: int = 0  # cuts so close to a whole token that rounding decides
 
     def add(self, other: Usage) -> None:
@@ -53,6 +54,7 @@ class Usage:
         self.cost += other.cost
         self.calls += other.calls
         self.attempts += other.attempts
+        self.energy += other.energy
         self.near_floor += other.near_floor
 
     @property
@@ -70,6 +72,9 @@ class Tokens:
     reasoning: int = 0
 
 
+PACE = served.Pace(0.0)
+
+
 @dataclass
 class Timeline:
     """One attempt's plan. `spans` are the components in order with the moment at which each ends."""
@@ -83,7 +88,7 @@ class Timeline:
     first_token: float = math.inf
     t_net: float = 0.0
     t_prefill: float = 0.0
-    per_token: float = 0.0  # seconds
+    pace: served.Pace = PACE
     backend: Any = None
     attempt_index: int = 0
 
@@ -111,6 +116,9 @@ class Timeline:
                 (output, reasoning) != self._generated(tau - 1e-9, cut)
             )
         used.cost = self._cost(used)
+        used.energy = (
+            0.0 if nothing else served.energy(self.backend, used.input - used.cached, used.output + used.reasoning)
+        )
         used.attempts = 1
         return used
 
@@ -123,9 +131,9 @@ class Timeline:
         output = reasoning = 0
         if tau >= self.first_token:
             reasoning = whole[1]
-            output = min(whole[0], 1 + math.floor((tau - self.first_token) / self.per_token))
+            output = min(whole[0], 1 + self.pace.tokens_in(whole[1], tau - self.first_token))
         elif tau > self.t_prefill:
-            reasoning = min(whole[1], math.floor((tau - self.t_prefill) / self.per_token))
+            reasoning = min(whole[1], self.pace.tokens_in(0, tau - self.t_prefill))
         return output, reasoning
 
     def _cost(self, used: Usage) -> float:
@@ -180,24 +188,29 @@ def _said(own: Any, theirs: Any, field_name: str) -> Any:
 
 def model_timeline(attempt: Attempt, factor: float, input_tokens: int, cached: int) -> Timeline:
     """Return the measured law's timeline; `factor` is the run's own at this backend."""
-    measured = attempt.backend.law.measured
-    slow = factor * math.exp(measured.variation.between_calls * keys.normal(attempt.draw(keys.CALL_NOISE)))
-    rate = max(SLOWEST, laws.duration(measured.decode_rate, attempt.draw(keys.RATE)))
+    law = attempt.backend.law
+    network = served_law(law).network
+    slow = factor * math.exp(served_law(law).variation.between_calls * keys.normal(attempt.draw(keys.CALL_NOISE)))
     tokens = Tokens(input_tokens, cached)
-    if getattr(attempt.step, "reasoning_tokens", None) is not None:
-        tokens.reasoning = laws.count(attempt.step.reasoning_tokens, attempt.draw(keys.REASONING))
+    thinking = getattr(attempt.step, "reasoning_tokens", None)
+    if thinking is None and getattr(attempt.step, "effort", None) is not None:
+        thinking = getattr(law.measured, "thinking", {}).get(attempt.step.effort)
+    if thinking is not None:
+        tokens.reasoning = laws.count(thinking, attempt.draw(keys.REASONING))
     tokens.output = laws.count(attempt.step.output_tokens, attempt.draw(keys.OUTPUT))
     _bound(tokens, attempt)
-    t_net = laws.duration(measured.network, attempt.draw(keys.NETWORK)) if measured.network is not None else 0.0
-    t_queue = t_net
-    if measured.stall is not None and keys.uniform(attempt.draw(keys.STALL)) < measured.stall.probability:
-        t_queue += laws.duration(measured.stall.duration, attempt.draw(keys.STALL_TIME)) * slow
-    seconds = laws.duration(measured.ttft, attempt.draw(keys.TTFT))
-    if measured.prefill_rate is not None:
-        seconds += max(0, input_tokens - cached - measured.ttft_input_tokens) / measured.prefill_rate
-    t_prefill = t_queue + seconds * slow
-    t_first = t_prefill + tokens.reasoning / rate * slow
-    t_end = t_first + max(0, tokens.output - 1) / rate * slow
+    t_net = laws.duration(network, attempt.draw(keys.NETWORK)) if network is not None else 0.0
+    if law.deployment is not None:
+        waiting, prefill, pace = served.deployed(law.deployment, input_tokens, cached)
+    elif law.table is not None:
+        waiting, prefill, pace = served.tabled(law.table, input_tokens, cached)
+    else:
+        waiting, prefill, pace = _measured(law.measured, attempt, input_tokens, cached)
+    pace = pace.slowed(slow)
+    t_queue = t_net + waiting * slow
+    t_prefill = t_queue + prefill * slow
+    t_first = t_prefill + pace.seconds(0, tokens.reasoning)
+    t_end = t_first + pace.seconds(tokens.reasoning, max(0, tokens.output - 1))
     line = Timeline(
         spans=[
             ("network", t_net),
@@ -211,12 +224,29 @@ def model_timeline(attempt: Attempt, factor: float, input_tokens: int, cached: i
         first_token=t_first,
         t_net=t_net,
         t_prefill=t_prefill,
-        per_token=slow / rate,
+        pace=pace,
         backend=attempt.backend,
         attempt_index=attempt.index,
     )
     _strike(line, attempt, {"start": t_net, "first_token": t_prefill, "end": t_end})
     return line
+
+
+def served_law(law: Any) -> Any:
+    """Return the law that a backend has: what says its variation and network."""
+    return law.measured or law.deployment or law.table
+
+
+def _measured(measured: Any, attempt: Attempt, input_tokens: int, cached: int) -> tuple[float, float, served.Pace]:
+    """Seconds of a stall and to the first token, and the pace, without slowdown."""
+    rate = max(SLOWEST, laws.duration(measured.decode_rate, attempt.draw(keys.RATE)))
+    stall = 0.0
+    if measured.stall is not None and keys.uniform(attempt.draw(keys.STALL)) < measured.stall.probability:
+        stall = laws.duration(measured.stall.duration, attempt.draw(keys.STALL_TIME))
+    seconds = laws.duration(measured.ttft, attempt.draw(keys.TTFT))
+    if measured.prefill_rate is not None:
+        seconds += max(0, input_tokens - cached - measured.ttft_input_tokens) / measured.prefill_rate
+    return stall, seconds, served.Pace(1 / rate)
 
 
 def plain_timeline(attempt: Attempt, latency: Any, component: str) -> Timeline:
@@ -283,8 +313,11 @@ def _time_out(line: Timeline, timeout: Any) -> None:
     if timeout.idle is not None:
         if line.first_token > timeout.idle:
             limit = min(limit, timeout.idle)
-        elif line.tokens.output >= 2 and line.per_token > timeout.idle:
-            limit = min(limit, line.first_token + timeout.idle)
+        else:
+            before = line.pace.first_above(line.tokens.reasoning, timeout.idle, max(0, line.tokens.output - 1))
+            if before is not None:
+                late = line.pace.seconds(line.tokens.reasoning, before)
+                limit = min(limit, line.first_token + late + timeout.idle)
     if limit < line.end:
         line.end = limit
         line.error = "timeout"

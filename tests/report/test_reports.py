@@ -99,11 +99,12 @@ def key_tree(value: Any) -> Any:
 
 
 E = {"value": None, "low": None, "high": None, "level": None}
+WITH_DRIFT = {**E, "drift_low": None, "drift_high": None}
 TIMES = {name: E for name in ("mean", "p50", "p90", "p95", "p99")}
 TOKENS = ("input", "cached_input", "output", "reasoning")
 RUN = {
     "schema_version": None, "workflow": None, "assignment": {"write": None}, "runs": None, "seed": None,
-    "engine": None, "e2e_s": TIMES, "ttft_s": TIMES,
+    "engine": None, "e2e_s": {name: WITH_DRIFT for name in TIMES}, "ttft_s": TIMES,
     "outcomes": {"answered": None, "fallback": None, "failed": None},
     "tokens": {kind: E for kind in TOKENS}, "calls": E, "attempts": E,
     "cost_usd": {"mean": E, "p95": E}, "energy_j": None,

@@ -1,0 +1,60 @@
+"""The command that writes a report: report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentflow.cli import output
+from agentflow.cli.simulate import (
+    Assign,
+    NewConnections,
+    PriceTrend,
+    Region,
+    Runs,
+    Seed,
+    SpeedTrend,
+    Threads,
+    When,
+    Workflow,
+    assignments,
+    read_setting,
+)
+from agentflow.errors import UsageError
+
+
+def report(
+    workflow: Workflow,
+    output_file: Annotated[Path, typer.Option("--output", help="Write the page to this file, such as report.html.")],
+    backend: Annotated[list[str] | None, typer.Option(help="A backend or a provider. Repeat it to compare.")] = None,
+    assign: Assign = None,
+    runs: Runs = 10_000,
+    seed: Seed = 0,
+    threads: Threads = None,
+    baseline: Annotated[
+        str | None, typer.Option(help="What the others are compared with; by default the slowest.")
+    ] = None,
+    region: Region = None,
+    new_connections: NewConnections = False,
+    price_trend: PriceTrend = None,
+    speed_trend: SpeedTrend = None,
+    when: When = None,
+) -> None:
+    """Write a report as one HTML file: charts, live what-ifs and all evidence, for any browser, with no network."""
+    assigned, setting = assignments(assign), read_setting(region, new_connections, price_trend, speed_trend, when)
+    if not output_file.parent.is_dir():
+        raise UsageError(f"--output {output_file}: there is no folder {output_file.parent}")
+    from agentflow.analysis.findings import find
+
+    output.announce_compiling()
+    with output.progress() as progress:
+        found = find(
+            workflow, backend or None, assign=assigned, runs=runs, seed=seed, threads=threads, baseline=baseline,
+            progress=progress, setting=setting,
+        )  # fmt: skip
+    from agentflow.report.page import render_page
+
+    output.write(render_page(found), output_file)
+    output.warn(f"written to {output_file}")

@@ -1,0 +1,206 @@
+"""What users write about serving: an engine's constants, and chips, model and engine put together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from agentflow.schema._base import Model as Base
+from agentflow.schema._base import problem
+from agentflow.schema.hardware import Chip, HardwareDocument, Layers, Model
+from agentflow.schema.quantities import Bytes, Chips, Dtype, Factor, OrName, TokenRate, Utilisation
+from agentflow.schema.scalars import PositiveTokens, Seconds, Usd
+
+
+class Constants(Base):
+    """Efficiency constants of one engine on one chip family: how far reality is from the data sheet.
+
+    Overheads are seconds, utilisations are shares of the data-sheet peak. Zero overheads and full
+    utilisation, the defaults, give the bound itself.
+    """
+
+    step_overhead: Seconds = 0.0
+    """A step, whatever the model."""
+    layer_overhead: Seconds = 0.0
+    """A layer: launching its kernels."""
+    moe_layer_overhead: Seconds = 0.0
+    """A layer with experts, besides: routing and sorting."""
+    mla_layer_overhead: Seconds = 0.0
+    """A layer with latent attention, besides."""
+    linear_layer_overhead: Seconds = 0.0
+    """A layer with linear attention, besides."""
+    indexer_overhead: Seconds = 0.0
+    """A layer whose attention selects tokens, besides."""
+    mesh_latency: Seconds = 0.0
+    """Times the square root of the hidden size, a layer: activations that cross a 2-D mesh."""
+    host_layer: Seconds = 0.0
+    """A layer of a decode step cannot take less: the host launches kernels this slowly."""
+    host_layer_prefill: Seconds = 0.0
+    """The same of a prefill."""
+    sequence_overhead: Seconds = 0.0
+    """A sequence of the batch, a step: sampling, scheduling, detokenising."""
+    bandwidth: Utilisation = 1.0
+    """Reading weights that every token uses."""
+    expert_bandwidth: Utilisation = 1.0
+    """Reading routed experts."""
+    kv_bandwidth: Utilisation = 1.0
+    """Reading the cache."""
+    compute: Utilisation = 1.0
+    """Arithmetic, experts excepted."""
+    expert_compute: Utilisation = 1.0
+    """Arithmetic of experts on a prompt alone."""
+    expert_compute_mixed: Utilisation = 1.0
+    """Arithmetic of experts on prompt chunks that share their steps with decoding sequences."""
+    four_bit_cost: Factor = 1.0
+    """Time of an expert in fp4 over what its bytes and FLOP alone would take."""
+    int4_cost: Factor = 1.0
+    """The same in int4."""
+    allreduce_latency: Seconds = 0.0
+    """An all-reduce over eight chips, however short."""
+    link: Utilisation = 1.0
+    """Of the links' bandwidth."""
+    link_large: Utilisation | None = None
+    """The same for the part of a message beyond `large_message`."""
+    large_message: Bytes = 1e15
+    """Bytes from which on a message is large."""
+    interference: Factor = 1.0
+    """Share of other requests' prefill work that delays a decoding request."""
+    request_overhead: Seconds = 0.0
+    """TTFT of an empty prompt on an idle server: HTTP, tokenising, scheduling."""
+    prefill_steps: Factor = 1.0
+    """Decode steps that a new request waits for before it is scheduled."""
+    queueing: Factor = 0.5
+    """Wait behind other prefills over that of exponential ones; 0.5 if all are equally long."""
+    clumping: Factor = 0.0
+    """Share of the other concurrent requests whose prefill is ahead of one's own."""
+    queue_cost: Seconds = 0.0
+    """Host time that a new request waits for each other request in flight."""
+    speculation_prefill: Factor = 1.0
+    """Request overhead with speculative decoding over without."""
+    reserved_output: Factor = 0.75
+    """Share of the answer whose cache must be free before a request is admitted."""
+    frontend_rate: TokenRate | None = None
+    """What the API server can stream, whatever the chips do."""
+
+
+class Engine(HardwareDocument):
+    """A serving engine's constants.
+
+    Parameters
+    ----------
+    default : Constants
+        On chip families that are not listed.
+    families : mapping
+        Constants by chip family.
+    """
+
+    default: Constants = Constants()
+    families: dict[str, Constants] = Field(default={})
+
+    def constants(self, family: str) -> Constants:
+        """Constants on a chip family."""
+        return self.families.get(family, self.default)
+
+
+class Speculation(Base):
+    """Speculative decoding: a draft is proposed, the model checks it in one pass.
+
+    Parameters
+    ----------
+    draft_tokens : int
+        Proposed each step.
+    tokens_per_step : float
+        Kept on average, the model's own included.
+    draft_cost : float
+        Of a draft token, in plain steps; by default that of multi-token prediction, about 1.5 / layers.
+    draft_seconds : seconds
+        The same as a time, if that is known instead.
+    """
+
+    draft_tokens: Annotated[int, Field(ge=1, le=1000)]
+    tokens_per_step: Annotated[float, Field(ge=1, le=1001)]
+    draft_cost: Factor | None = None
+    draft_seconds: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.tokens_per_step > self.draft_tokens + 1:
+            raise problem(
+                f"{self.draft_tokens} draft tokens give at most {self.draft_tokens + 1} tokens a step, "
+                f"not {self.tokens_per_step:g}", "the model's own token counts", "tokens_per_step",
+            )  # fmt: skip
+        return self
+
+
+class Diffusion(Base):
+    """Decode law of a diffusion language model.
+
+    Parameters
+    ----------
+    block : int
+        Tokens refined together.
+    steps : int
+        Passes over a block.
+    """
+
+    block: Annotated[int, Field(ge=1, le=1_000_000)]
+    steps: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Deployment(HardwareDocument):
+    """Chips, a model and an engine, put together.
+
+    Parameters
+    ----------
+    chip, model, engine : name or mapping
+        Names of the catalogue, or the documents themselves. The engine `roofline` is the bound itself.
+    tensor_parallel, pipeline_parallel, attention_data_parallel : int
+        One replica has their product of chips. Experts spread over all chips of a pipeline stage.
+    expert_parallel : bool
+        Whole experts a chip instead of slices of all.
+    replicas : int
+        Copies of it all that share the requests.
+    weights, expert_weights : dtype
+        Override the model's.
+    kv : dtype
+        Of the cache.
+    offloaded_layers : int
+        Layers that live in, and are computed from, the overflow memory (CPU offload of llama.cpp).
+    max_batch : int
+        Most sequences that a replica decodes together.
+    chunk_tokens : int
+        Most prompt tokens in one step.
+    speculation : Speculation
+        Speculative decoding.
+    diffusion : Diffusion
+        Of a diffusion model.
+    disaggregated : bool
+        Prompts are prefilled by other replicas, so that they never slow decoding down.
+    usd_per_chip_hour : dollars
+        Price of a chip.
+    """
+
+    chip: Annotated[Chip, OrName("chip")]
+    model: Annotated[Model, OrName("model")]
+    engine: Annotated[Engine, OrName("engine")] = Engine(name="roofline")
+    tensor_parallel: Chips = 1
+    pipeline_parallel: Chips = 1
+    attention_data_parallel: Chips = 1
+    expert_parallel: bool = False
+    replicas: Chips = 1
+    weights: Dtype | None = None
+    expert_weights: Dtype | None = None
+    kv: Dtype = "bf16"
+    offloaded_layers: Layers = 0
+    max_batch: PositiveTokens = 1024
+    chunk_tokens: PositiveTokens = 8192
+    speculation: Speculation | None = None
+    diffusion: Diffusion | None = None
+    disaggregated: bool = False
+    usd_per_chip_hour: Usd | None = None
+
+    @property
+    def chips(self) -> int:
+        """Chips of one replica."""
+        return self.tensor_parallel * self.pipeline_parallel * self.attention_data_parallel
