@@ -21,6 +21,7 @@ from agentflow.analysis.changes import (
     with_step,
 )
 from agentflow.analysis.scenario import Scenario
+from agentflow.analysis.setting import Setting
 from agentflow.errors import NotFoundError
 from agentflow.schema import Backend, GuardrailStep, LoopStep, MapStep, Workflow, WorkflowStep
 from agentflow.schema.distribution import upper
@@ -31,7 +32,10 @@ SHORTER = 0.7
 
 
 def candidates(
-    scenario: Scenario, others: Sequence[BackendLike] = (), slow_s: Mapping[str, float] | None = None
+    scenario: Scenario,
+    others: Sequence[BackendLike] = (),
+    slow_s: Mapping[str, float] | None = None,
+    setting: Setting | None = None,
 ) -> list[Change]:
     """List what could be done to each step.
 
@@ -43,26 +47,52 @@ def candidates(
         Backends or providers that each model call could go to instead.
     slow_s
         The p95 of the latency of each step (s), after which a second call could be sent.
+    setting
+        Where and when the other backends are used, as those of the scenario are.
+
+    Raises
+    ------
+    AgentflowError
+        If a backend that is named has no profile for any of the steps.
     """
     found: list[Change] = []
     models = {item.path: item.model for item in model_steps(scenario.workflow)}
+    places = {model: _places(model, others, setting) for model in set(models.values())}
+    _check(others, places)
     for path, step in leaf_steps(scenario.workflow).items():
         if path in models:
-            found += _elsewhere(scenario, path, models[path], others)
+            found += _elsewhere(scenario, path, [x for x in places[models[path]] if isinstance(x, Backend)])
         found += [change for make in _EACH for change in make(scenario, path, step)]
         found += _hedge(path, step, (slow_s or {}).get(path, 0.0))
     found += _structure(scenario.workflow)
     return found
 
 
-def _elsewhere(scenario: Scenario, path: str, model: str | None, others: Sequence[BackendLike]) -> Iterator[Change]:
-    """Send the step's calls to another backend; one that has not the model is no candidate."""
-    seen = {scenario.assignment[path].name}
+def _places(model: str | None, others: Sequence[BackendLike], setting: Setting | None) -> list[Backend | NotFoundError]:
+    """Return what each of the others is for a model, or why it is nothing."""
+    found: list[Backend | NotFoundError] = []
     for other in others:
         try:
-            place = other if isinstance(other, Backend) else documents.resolve_backend(other, model)
-        except NotFoundError:
-            continue
+            place = documents.resolve_backend(other, model)
+            found.append(setting.apply({"": place})[""] if setting else place)
+        except NotFoundError as error:
+            found.append(error)
+    return found
+
+
+def _check(others: Sequence[BackendLike], places: Mapping[str | None, Sequence[Backend | NotFoundError]]) -> None:
+    """Refuse a backend that no step could use: it is most likely a slip of the pen."""
+    for number, _ in enumerate(others):
+        found = [row[number] for row in places.values()]
+        errors = [item for item in found if isinstance(item, NotFoundError)]
+        if errors and len(errors) == len(found):
+            raise errors[0]
+
+
+def _elsewhere(scenario: Scenario, path: str, places: Sequence[Backend]) -> Iterator[Change]:
+    """Send the step's calls to another backend; one that has not the model is no candidate."""
+    seen = {scenario.assignment[path].name}
+    for place in places:
         if place.name not in seen:
             seen.add(place.name)
             yield Change(path, "backend", f"on {place.name}", "", partial(with_backend, path=path, backend=place))
@@ -87,7 +117,8 @@ def _shorter(scenario: Scenario, path: str, step: Any) -> Iterator[Change]:
     """Let the step write less."""
     if not has_latency(step) and upper(step.output_tokens) > 1.5:
         fewer = scaled(step.output_tokens, SHORTER)
-        yield Change(path, "shorter_output", "30 % fewer output tokens", "if as good", partial(with_step, path=path, output_tokens=fewer))  # fmt: skip
+        change = partial(with_step, path=path, output_tokens=fewer)
+        yield Change(path, "shorter_output", "30 % fewer output tokens", "if as good", change)
 
 
 def _fewer_retries(scenario: Scenario, path: str, step: Any) -> Iterator[Change]:
@@ -149,7 +180,8 @@ def _scope(steps: Any, prefix: str) -> Iterator[Change]:
         path = prefix + name
         if isinstance(step, GuardrailStep) and step.blocking and _followed(steps, name):
             change = partial(with_step, path=path, blocking=False)
-            yield Change(path, "parallel_guardrail", "beside what follows", "if what it rejects may run on meanwhile", change)  # fmt: skip
+            proviso = "if what it rejects may run on meanwhile"
+            yield Change(path, "parallel_guardrail", "beside what follows", proviso, change)
         if isinstance(step, MapStep):
             if step.max_concurrency is not None and step.max_concurrency < step.bound:
                 change = partial(with_step, path=path, max_concurrency=None)

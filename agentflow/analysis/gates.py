@@ -56,8 +56,15 @@ class GateResult:
     runs_needed: int = 0
 
 
-def parse_gate(expression: str) -> Gate:
+def parse_gate(expression: str, option: str = "--fail-if", example: str = "e2e.p95>10s") -> Gate:
     """Read a gate such as `e2e.p95>10s`, `outcomes.failed > 1%` or `ttft.p50<=800ms`.
+
+    Parameters
+    ----------
+    expression
+        As written.
+    option, example
+        What the message of an error names.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def parse_gate(expression: str) -> Gate:
     """
     match = _EXPRESSION.fullmatch(expression)
     if match is None:
-        raise UsageError(f"--fail-if {expression!r}: expected FIGURE, one of > >= < <=, LIMIT, such as 'e2e.p95>10s'")
+        raise UsageError(f"{option} {expression!r}: expected FIGURE, one of > >= < <=, LIMIT, such as {example!r}")
     return Gate(expression.strip(), match["metric"], match["operator"], match["limit"])
 
 

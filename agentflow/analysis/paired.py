@@ -10,6 +10,7 @@ Stat. Med. 24:729), so that where hardly any run changes sides the interval does
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def log_ratio(a: Metrics, b: Metrics, column: str, stat: Stat) -> Estimate | Non
     return _apart(first.map(math.log), second.map(math.log), correlation)
 
 
-def shared(x: NDArray[np.generic], x_quantile: float, y: NDArray[np.generic], y_quantile: float, p: float) -> float:
+def shared(x: NDArray[Any], x_quantile: float, y: NDArray[Any], y_quantile: float, p: float) -> float:
     """Return the correlation of two sample quantiles, from how many pairs lie on different sides."""
     apart = int(np.count_nonzero((x <= x_quantile) != (y <= y_quantile)))
     return max(-1.0, 1.0 - (apart + _MORE) / (2.0 * len(x) * p * (1.0 - p)))

@@ -23,12 +23,27 @@ from agentflow.analysis.changes import Change, leaf_steps
 from agentflow.analysis.metrics import Metrics
 from agentflow.analysis.paired import difference
 from agentflow.analysis.scenario import Progress, Scenario, WorkflowLike, build_scenarios
+from agentflow.analysis.setting import Setting
 from agentflow.analysis.summary import STATS
 from agentflow.errors import PlanError, UsageError
 from agentflow.estimate import Estimate, mean_estimate
 from agentflow.result import Result, hist_quantile
 
 Basis = Literal["mean", "p95"]
+
+Hope = Literal["helps", "nothing", "unsettled", "untried"]
+"""Of a step: something helps; nothing that was tried gains `MATTERS`; the runs cannot tell; nothing was tried."""
+
+MATTERS = 0.01
+"""Share of the time by which they are ranked below which a gain is called nothing."""
+
+MOST_STEPS = 40
+"""Steps to which something is done; of more, those with the most seconds on critical paths."""
+
+LEAST_RUNS = 100
+"""Runs below which nothing is ranked: a p95 has no interval below 72."""
+
+_VISITS = 2_000_000
 
 NO_ANSWER = ("failed", "deadline_exceeded", "budget_exceeded")
 """Outcomes of runs that were not answered."""
@@ -87,7 +102,7 @@ class Ranking:
     e2e_s
         E2E as it is, on the fresh runs (s).
     steps
-        By step that takes time: the position of its first row, or None where there is no candidate.
+        By step that takes time: what can be done to it, see `Hope`.
     left_out
         Candidates that make no valid workflow, and why.
     """
@@ -98,14 +113,12 @@ class Ranking:
     seed: int
     fresh_seed: int
     e2e_s: dict[str, Estimate]
-    steps: dict[str, int | None]
+    steps: dict[str, Hope]
     left_out: tuple[tuple[Change, str], ...]
 
-    @property
-    def hopeless(self) -> tuple[str, ...]:
-        """Steps to which nothing can be done that helps."""
-        helped = {row.change.step for row in self.rows if row.helps}
-        return tuple(step for step in self.steps if step not in helped)
+    def steps_that(self, hope: Hope) -> tuple[str, ...]:
+        """Return the steps of which this is known."""
+        return tuple(step for step, found in self.steps.items() if found == hope)
 
 
 def what_if(
@@ -119,12 +132,13 @@ def what_if(
     threads: int | None = None,
     basis: Basis = "p95",
     progress: Progress | None = None,
+    setting: Setting | None = None,
 ) -> Ranking:
     """Rank what could be done to the steps of a workflow.
 
     Parameters
     ----------
-    workflow, backend, assign, runs, seed, threads, progress
+    workflow, backend, assign, runs, seed, threads, progress, setting
         As for `simulate`; as many fresh runs are added.
     others
         Backends or providers that each model call could go to instead.
@@ -136,7 +150,8 @@ def what_if(
     AgentflowError
         As for `simulate`.
     """
-    return rank(build_scenarios(workflow, backend, assign)[0], others, runs, seed, threads, basis, progress)
+    scenario = build_scenarios(workflow, backend, assign, setting)[0]
+    return rank(scenario, others, runs, seed, threads, basis, progress, setting=setting)
 
 
 def rank(
@@ -148,14 +163,16 @@ def rank(
     basis: Basis = "p95",
     progress: Progress | None = None,
     changes: Sequence[Change] | None = None,
+    setting: Setting | None = None,
+    most_steps: int = MOST_STEPS,
 ) -> Ranking:
     """Do the same for a scenario that is at hand, or for these changes only."""
-    if runs < 100:
-        raise UsageError("a ranking needs at least 100 runs")
+    if runs < LEAST_RUNS:
+        raise UsageError(f"a ranking of what would help needs at least {LEAST_RUNS} runs")
     fresh = fresh_seed(seed)
     simulate = _Simulator(runs, (seed, fresh), threads, progress)
     base = [Metrics(result) for result in simulate(scenario)]
-    wanted = candidates(scenario, others, slow_latencies(base[0].result)) if changes is None else list(changes)
+    wanted = list(changes) if changes is not None else _wanted(scenario, others, base[0].result, setting, most_steps)
     simulate.total = len(wanted) + 1
     found: list[tuple[float, WhatIf]] = []
     left_out: list[tuple[Change, str]] = []
@@ -170,17 +187,47 @@ def rank(
     rows = _decide([row for _, row in found], basis)
     order = sorted(range(len(rows)), key=lambda i: (rows[i].fails_more, -found[i][0]))
     ranked = tuple(rows[i] for i in order)
-    leaves = list(leaf_steps(scenario.workflow))
+    e2e = {name: base[1].column("e2e_s", STATS[name]) for name in ("mean", "p95")}
+    least = MATTERS * e2e[basis].value
     return Ranking(
         rows=ranked,
         basis=basis,
         runs=runs,
         seed=seed,
         fresh_seed=fresh,
-        e2e_s={name: base[1].column("e2e_s", STATS[name]) for name in ("mean", "p95")},
-        steps={step: next((i for i, row in enumerate(ranked) if row.change.step == step), None) for step in leaves},
+        e2e_s=e2e,
+        steps={step: _hope(step, ranked, basis, least) for step in leaf_steps(scenario.workflow)},
         left_out=tuple(left_out),
     )
+
+
+def _wanted(
+    scenario: Scenario, others: Sequence[BackendLike], result: Result, setting: Setting | None, most: int
+) -> list[Change]:
+    """Return the candidates; in a large workflow, those of the steps that matter most."""
+    found = candidates(scenario, others, slow_latencies(result), setting)
+    leaves = leaf_steps(scenario.workflow)
+    seconds = dict(zip(result.steps, (result.critical_s + result.tail_critical_s).sum(axis=1).tolist(), strict=True))
+    chosen = set(sorted(leaves, key=lambda step: -seconds.get(step, 0.0))[:most])
+    return [change for change in found if change.step in chosen or change.step not in leaves]
+
+
+def _hope(step: str, rows: Sequence[WhatIf], basis: Basis, least: float) -> Hope:
+    """Say what is known of one step."""
+    gains = [row.gain_s[basis] for row in rows if row.change.step == step and not row.fails_more]
+    if not any(row.change.step == step for row in rows):
+        return "untried"
+    if any(row.helps for row in rows if row.change.step == step):
+        return "helps"
+    return "nothing" if all(gain.high is not None and gain.high < least for gain in gains) else "unsettled"
+
+
+def affordable_runs(scenario: Scenario, runs: int) -> int:
+    """Return as many of the runs as a page can wait for: those of a change take a tenth of a second or so."""
+    from agentflow.plan import compile_plan
+
+    plan = compile_plan(scenario.workflow, scenario.assignment, documents.position_of)
+    return min(runs, max(10 * LEAST_RUNS, _VISITS // len(plan.tables.node_i)))
 
 
 def slow_latencies(result: Result) -> dict[str, float]:
