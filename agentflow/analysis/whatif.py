@@ -43,7 +43,7 @@ MOST_STEPS = 40
 LEAST_RUNS = 100
 """Runs below which nothing is ranked: a p95 has no interval below 72."""
 
-_VISITS = 2_000_000
+_VISITS = 600_000
 
 NO_ANSWER = ("failed", "deadline_exceeded", "budget_exceeded")
 """Outcomes of runs that were not answered."""
@@ -222,12 +222,12 @@ def _hope(step: str, rows: Sequence[WhatIf], basis: Basis, least: float) -> Hope
     return "nothing" if all(gain.high is not None and gain.high < least for gain in gains) else "unsettled"
 
 
-def affordable_runs(scenario: Scenario, runs: int) -> int:
-    """Return as many of the runs as a page can wait for: those of a change take a tenth of a second or so."""
+def affordable(scenario: Scenario, runs: int) -> tuple[int, int]:
+    """Return how many of the runs, and how many steps, a page can wait for; a large workflow takes half a minute."""
     from agentflow.plan import compile_plan
 
-    plan = compile_plan(scenario.workflow, scenario.assignment, documents.position_of)
-    return min(runs, max(10 * LEAST_RUNS, _VISITS // len(plan.tables.node_i)))
+    nodes = len(compile_plan(scenario.workflow, scenario.assignment, documents.position_of).tables.node_i)
+    return min(runs, max(10 * LEAST_RUNS, _VISITS // nodes)), min(12, max(4, 4 * _VISITS // (nodes * 1000)))
 
 
 def slow_latencies(result: Result) -> dict[str, float]:

@@ -50,7 +50,7 @@ def report(
     if not output_file.parent.is_dir():
         raise UsageError(f"--output {output_file}: there is no folder {output_file.parent}")
     from agentflow.analysis.findings import find
-    from agentflow.analysis.whatif import LEAST_RUNS, affordable_runs, rank
+    from agentflow.analysis.whatif import LEAST_RUNS, affordable, rank
 
     output.announce_compiling()
     with output.progress() as progress:
@@ -60,9 +60,9 @@ def report(
         )  # fmt: skip
         ranking = None
         if what_if and runs >= LEAST_RUNS:
-            some = affordable_runs(found.scenarios[0], runs)
+            some, steps = affordable(found.scenarios[0], runs)
             ranking = rank(found.scenarios[0], backend or (), some, seed, threads, progress=progress, setting=setting,
-                           most_steps=12)  # fmt: skip
+                           most_steps=steps)  # fmt: skip
     from agentflow.report.helping import ranking_extra
     from agentflow.report.page import render_page
 
