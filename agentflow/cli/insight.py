@@ -1,4 +1,4 @@
-"""The commands that look into a scenario: explain."""
+"""The commands that look into where the seconds go: explain, stack."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from agentflow.cli.simulate import (
     check_plot,
     read_setting,
 )
+from agentflow.errors import UsageError, quoted
+
+DEFAULT_BACKENDS = ["cerebras", "groq", "together"]
 
 
 def explain(
@@ -89,3 +92,58 @@ def explain(
     for part in ([] if ranking is None else [ranking_report(ranking)]) + [break_even_report(need) for need in needs]:
         output.show("")
         output.show(part)
+
+
+def stack(
+    links: Annotated[str, typer.Option(help="Numbers of chained calls: 1..12, or 1,2,4,8.")] = "1..12",
+    backends: Annotated[
+        list[str] | None,
+        typer.Option("--backends", "--backend", help="Backends or providers, divided by commas. May be repeated."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The model whose profile a provider's name stands for.")] = "llama-3.3-70b",
+    input_tokens: Annotated[str, typer.Option(help="Tokens that each call reads beside the answer before it.")] = "700",
+    output_tokens: Annotated[str, typer.Option(help="Tokens that each call writes.")] = "300",
+    runs: Runs = 10_000,
+    seed: Seed = 0,
+    threads: Threads = None,
+    region: Region = None,
+    new_connections: NewConnections = False,
+    price_trend: PriceTrend = None,
+    speed_trend: SpeedTrend = None,
+    when: When = None,
+    json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """Show how latency stacks: the answer time against the number of chained calls, beside what people feel."""
+    check_plot(plot)
+    setting = read_setting(region, new_connections, price_trend, speed_trend, when)
+    from agentflow.analysis.stacking import parse_links, stack_links
+
+    lengths, tokens = parse_links(links), [_tokens("--input-tokens", input_tokens, 0.0)]
+    tokens.append(_tokens("--output-tokens", output_tokens, 1.0))
+    places = [name.strip() for text in backends or () for name in text.split(",") if name.strip()] or DEFAULT_BACKENDS
+    output.announce_compiling()
+    with output.progress() as progress:
+        found = stack_links(lengths, places, model=model, input_tokens=tokens[0], output_tokens=tokens[1], runs=runs,
+                            seed=seed, threads=threads, progress=progress, setting=setting)  # fmt: skip
+    from agentflow.report.stacking import plot_stacking, stack_object, stack_report
+
+    if plot is not None:
+        plot_stacking(found, plot)
+    if json:
+        output.print_json(stack_object(found))
+    else:
+        output.show(stack_report(found, output.stdout()))
+
+
+def _tokens(option: str, text: str, least: float) -> float:
+    """Read a number of tokens."""
+    from agentflow.units import parse_count
+
+    try:
+        found = parse_count(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {error}") from None
+    if found < least:
+        raise UsageError(f"{option} {quoted(text)}: at least {least:g}")
+    return found
