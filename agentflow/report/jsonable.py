@@ -73,6 +73,9 @@ def gate_object(result: GateResult) -> dict[str, Any]:
         "verdict": result.verdict,
         "estimate": result.estimate.as_dict(),
         "limit": result.limit,
+        "change": result.gate.change,
+        "baseline": _maybe(result.baseline),
+        "scenario": result.scenario or None,
     }
 
 
