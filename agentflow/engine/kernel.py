@@ -37,6 +37,7 @@ from agentflow.engine.constants import (
     TOP_BIT,
     UNIT,
 )
+from agentflow.engine.helpers import OPTIONS, helper
 from agentflow.engine.lowering import reference
 from agentflow.plan import layout as L
 from agentflow.result import HIST_BINS, HIST_OFFSET
@@ -49,10 +50,9 @@ four_lines: Any = lanes.four_lines
 four_exps: Any = lanes.four_exps
 SLOWEST = 1e-3  # tok/s; a rate that draws 0 must not stop the clock
 
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
-inlined: Any = njit(forceinline=True, **OPTIONS)
-compiled: Any = njit(**OPTIONS)
-fused: Any = njit(forceinline=True, fastmath={"contract"}, **OPTIONS)
+inlined = helper(forceinline=True)
+compiled = helper()
+fused = helper(forceinline=True, fastmath={"contract"})
 
 
 # --- random numbers ---------------------------------------------------------------------------------

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil
-from typing import Any
 
 import numpy as np
 
@@ -37,7 +36,6 @@ TAIL = 0.95
 """The slow tail: runs at or above this quantile of E2E."""
 
 Progress = Callable[[int, int], None]
-_COMPILING = threading.Lock()
 
 
 def needs_compile() -> bool:
@@ -51,26 +49,13 @@ def needs_compile() -> bool:
 
 
 def compile_kernel(plan: Plan) -> None:
-    """Compile the kernel, or load it, before threads call it.
-
-    LLVM's first optimisation level: the third takes a third longer and the kernel is no faster (decision 0007).
-    """
-    import numba
-
+    """Compile the kernel, or load it, before threads call it."""
+    from agentflow.engine.helpers import compiling
     from agentflow.engine.kernel import simulate_block
 
-    config: Any = numba.config
-
-    with _COMPILING:
-        if simulate_block.signatures:
-            return
-        usual, lighter = config.OPT, getattr(config, "_OptLevel", None)
-        try:
-            if lighter is not None:
-                config.OPT = lighter(1)
+    with compiling():
+        if not simulate_block.signatures:
             simulate_block(plan.tables, new_work(plan), new_output(plan, 0), np.empty(0, np.int64), np.uint64(0))
-        finally:
-            config.OPT = usual
 
 
 @dataclass
@@ -132,79 +117,63 @@ def run_plan(
     numbers = [np.arange(lo, min(lo + BLOCK, runs), dtype=np.int64) for lo in range(0, runs, BLOCK)]
     lanes = _Lanes(plan)
     count = threads or len(os.sched_getaffinity(0))
-    for block, output in _outputs(plan, lanes, numbers, seed, min(count, len(numbers))):
-        total.add(block, output)
+
+    def work(block: int) -> Output:
+        return _run_block(plan, lanes, numbers[block], seed, total.rows, block * BLOCK)
+
+    for block, output in enumerate(_in_order(work, len(numbers), min(count, len(numbers)))):
+        total.add(output)
         if progress is not None:
             progress(min((block + 1) * BLOCK, runs), runs)
     histogram = sum((lane.histogram for lane in lanes.made[1:]), lanes.made[0].histogram)
     beyond = sum(int(lane.work.counter[L.K_BEYOND]) for lane in lanes.made)
-    return total.result(histogram, seed, _tail(plan, total.times[0], seed), beyond > 0)
+    return total.result(histogram, seed, _tail(plan, total.rows.times[:, 0], seed), beyond > 0)
 
 
-def _outputs(
-    plan: Plan, lanes: _Lanes, numbers: Sequence[I64], seed: int, threads: int
-) -> Iterator[tuple[int, Output]]:
+def _in_order(work: Callable[[int], Output], blocks: int, threads: int) -> Iterator[Output]:
     """Yield the blocks' outputs in order, computed ahead by the threads but never far ahead."""
     if threads <= 1:
-        for block, runs in enumerate(numbers):
-            yield block, _run_block(plan, lanes, runs, seed)
+        yield from map(work, range(blocks))
         return
     with ThreadPoolExecutor(threads) as pool:
-        yield from _in_order(pool, plan, lanes, numbers, seed, 2 * threads)
+        yield from _ahead(pool, work, blocks, 2 * threads)
 
 
-def _in_order(
-    pool: Executor, plan: Plan, lanes: _Lanes, numbers: Sequence[I64], seed: int, ahead: int
-) -> Iterator[tuple[int, Output]]:
-    todo = iter(enumerate(numbers))
+def _ahead(pool: Executor, work: Callable[[int], Output], blocks: int, ahead: int) -> Iterator[Output]:
     waiting: dict[int, Future[Output]] = {}
-    for block in range(len(numbers)):
-        while len(waiting) < ahead and (following := next(todo, None)) is not None:
-            waiting[following[0]] = pool.submit(_run_block, plan, lanes, following[1], seed)
+    following = 0
+    for block in range(blocks):
+        while len(waiting) < ahead and following < blocks:
+            waiting[following] = pool.submit(work, following)
+            following += 1
         while not waiting[block].done():
             wait([waiting[block]], timeout=0.2, return_when=FIRST_COMPLETED)  # short, so that Ctrl-C gets through
-        yield block, waiting.pop(block).result()
+        yield waiting.pop(block).result()
 
 
-def _run_block(plan: Plan, lanes: _Lanes, runs: I64, seed: int) -> Output:
+def _run_block(plan: Plan, lanes: _Lanes, runs: I64, seed: int, rows: Output | None = None, at: int = 0) -> Output:
     from agentflow.engine.kernel import simulate_block
 
     lane = lanes.mine()
-    output = new_output(plan, len(runs), lane.histogram)
+    output = new_output(plan, len(runs), lane.histogram, rows, at)
     simulate_block(plan.tables, lane.work, output, runs, np.uint64(seed % 2**64))
     return output
 
 
 class _Total:
-    """The columns of all runs and the totals, filled block by block."""
+    """The rows of all runs, which the blocks fill, and the totals, added up in the order of the blocks."""
 
     def __init__(self, plan: Plan, runs: int) -> None:
         self.plan = plan
-        whole = new_output(plan, 0)
-        self.times = [np.empty(runs) for _ in range(2)]
-        self.outcome = np.empty(runs, np.uint8)
-        self.tokens = [np.empty(runs, np.int64) for _ in range(4)]
-        self.counts = [np.empty(runs, np.int32) for _ in range(2)]
-        self.cost, self.energy = np.empty(runs), np.empty(runs)
-        self.step_f, self.critical, self.critical_runs = whole.step_f, whole.critical, whole.critical_runs
+        self.rows = new_output(plan, runs)
 
-    def add(self, block: int, output: Output) -> None:
-        rows = slice(block * BLOCK, block * BLOCK + len(output.outcome))
-        self.outcome[rows] = output.outcome
-        for i, times in enumerate(self.times):
-            times[rows] = output.times[:, i]
-        for i, tokens in enumerate(self.tokens):
-            tokens[rows] = output.tokens[:, i]
-        for i, counts in enumerate(self.counts):
-            counts[rows] = output.counts[:, i]
-        self.cost[rows] = output.cost
-        self.energy[rows] = output.energy
-        self.step_f += output.step_f
-        self.critical += output.critical
-        self.critical_runs += output.critical_runs
+    def add(self, output: Output) -> None:
+        for name in ("step_f", "critical", "critical_runs"):
+            whole = getattr(self.rows, name)
+            whole += getattr(output, name)
 
     def result(self, histogram: I64, seed: int, tail: tuple[F64, int], beyond: bool) -> Result:
-        plan, f = self.plan, self.step_f
+        plan, rows, f = self.plan, self.rows, self.rows.step_f
         use = f[:, L.ST_USE : L.ST_USE + L.NUSE]
 
         def whole(column: int) -> I64:
@@ -213,24 +182,24 @@ class _Total:
         return Result(
             workflow=plan.workflow,
             assignment=dict(plan.assignment),
-            runs=len(self.outcome),
+            runs=len(rows.outcome),
             seed=seed,
             engine="montecarlo",
             steps=plan.steps,
             step_types=plan.step_types,
             components=COMPONENTS,
             outcome_names=plan.outcome_names,
-            e2e_s=self.times[0],
-            ttft_s=self.times[1],
-            outcome=self.outcome,
-            input_tokens=self.tokens[0],
-            cached_input_tokens=self.tokens[1],
-            output_tokens=self.tokens[2],
-            reasoning_tokens=self.tokens[3],
-            calls=self.counts[0],
-            attempts=self.counts[1],
-            cost_usd=self.cost if plan.priced else None,
-            energy_j=self.energy if plan.powered else None,
+            e2e_s=rows.times[:, 0],
+            ttft_s=rows.times[:, 1],
+            outcome=rows.outcome,
+            input_tokens=rows.tokens[:, 0],
+            cached_input_tokens=rows.tokens[:, 1],
+            output_tokens=rows.tokens[:, 2],
+            reasoning_tokens=rows.tokens[:, 3],
+            calls=rows.counts[:, 0],
+            attempts=rows.counts[:, 1],
+            cost_usd=rows.cost if plan.priced else None,
+            energy_j=rows.energy if plan.powered else None,
             step_executions=np.rint(f[:, L.ST_EXECUTIONS]).astype(np.int64),
             step_latency_sum=f[:, L.ST_LATENCY].copy(),
             step_latency_hist=histogram,
@@ -239,8 +208,8 @@ class _Total:
             step_cost=use[:, L.U_COST].copy(),
             step_calls=whole(L.U_CALLS),
             step_attempts=whole(L.U_ATTEMPTS),
-            step_critical_runs=self.critical_runs,
-            critical_s=self.critical,
+            step_critical_runs=rows.critical_runs,
+            critical_s=rows.critical,
             tail_critical_s=tail[0],
             tail_runs=tail[1],
             manifest=_manifest(plan) | ({"extrapolated": BEYOND} if beyond else {}),

@@ -95,18 +95,29 @@ def new_work(plan: Plan) -> Work:
     )
 
 
-def new_output(plan: Plan, runs: int, histogram: I64 | None = None) -> Output:
-    """Make the rows of a block of runs and its empty totals; counts can go on in a histogram."""
+ROWS = ("times", "outcome", "tokens", "counts", "cost", "energy")
+"""The fields of an output that have a row a run; the others are totals."""
+
+
+def new_output(plan: Plan, runs: int, histogram: I64 | None = None, rows: Output | None = None, at: int = 0) -> Output:
+    """Make the rows of a block of runs and its empty totals.
+
+    Counts can go on in a `histogram`; the block's rows can be those of `rows` from `at` on.
+    """
     steps = len(plan.steps)
-    return Output(
-        times=np.empty((runs, 2)),
-        outcome=np.empty(runs, np.uint8),
-        tokens=np.empty((runs, 4), np.int64),
-        counts=np.empty((runs, 2), np.int32),
-        cost=np.empty(runs),
-        energy=np.empty(runs),
+    made = Output(
+        times=np.empty((0, 2)),
+        outcome=np.empty(0, np.uint8),
+        tokens=np.empty((0, 4), np.int64),
+        counts=np.empty((0, 2), np.int32),
+        cost=np.empty(0),
+        energy=np.empty(0),
         step_f=np.zeros((steps, L.STEP_COLUMNS)),
         histogram=np.zeros((steps, HIST_BINS), np.int64) if histogram is None else histogram,
         critical=np.zeros((steps, L.NCOMP)),
         critical_runs=np.zeros(steps, np.int64),
     )
+    if rows is not None:
+        return made._replace(**{name: getattr(rows, name)[at : at + runs] for name in ROWS})
+    empty = {name: getattr(made, name) for name in ROWS}
+    return made._replace(**{name: np.empty((runs, *column.shape[1:]), column.dtype) for name, column in empty.items()})

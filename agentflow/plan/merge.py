@@ -98,6 +98,9 @@ class _Tables:
         place[:, L.P_BACKEND] += np.where(place[:, L.P_BACKEND] >= 0, at["backend_i"], 0).astype(np.int32)
         place[:, [L.P_DRAW_LO, L.P_DRAW_HI]] += at["draw_i"]
         place[:, [L.P_ERR_LO, L.P_ERR_HI]] += at["error_i"]
+        lanes, odd = place[:, L.P_POINTS : L.P_LENGTHS], place[:, [L.P_SHAPE]] == L.ODD
+        quantiles = place[:, L.P_LENGTHS : L.PLACE_COLUMNS] > 0
+        lanes += np.where(odd, at["dist_i"], np.where(quantiles, at["table"], 0)).astype(np.int32)
         moved["draw_i"][:, 1] += at["dist_i"]
         after = error[:, L.E_RETRY_AFTER]
         error[:, L.E_RETRY_AFTER] += np.where(after >= 0, at["dist_i"], 0).astype(np.int32)

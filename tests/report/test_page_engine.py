@@ -154,6 +154,7 @@ def test_a_knob_does_what_the_same_change_of_the_plan_does(js: Any, knob: str, s
         dist_i, dist_f, spec_i[spec, L.S_INPUT] = scaled_dist(
             tables.dist_i, tables.dist_f, spec_i[spec, L.S_INPUT], factor
         )
+        spec_i[spec, L.S_PLAIN] = 0  # as in `scaled`
         tables = tables._replace(spec_i=spec_i, dist_i=dist_i, dist_f=dist_f)
     else:
         values[spec] = factor

@@ -1,0 +1,93 @@
+"""How the kernels' helpers are compiled: for linking only.
+
+Numba optimises each function with all that it calls and makes machine code of it, before the same is done again for
+whoever calls it. A kernel's helpers are called by the kernel alone, so both are left to the last: a third of the first
+compilation's time. Their wrappers for Python and C go the same way.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+from numba import njit
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import LoweringPass, register_pass
+from numba.core.typed_passes import AnnotateTypes
+
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
+_LOCK = threading.Lock()
+
+
+class _Unset:
+    """Takes no environment: that of a function is what it raises errors with, and helpers raise none."""
+
+    @staticmethod
+    def set_env(name, environment):
+        pass
+
+
+class _LinkedLibrary(JITCodeLibrary):
+    """Code that is optimised where it is linked to, and never runs by itself."""
+
+    codegen = _Unset
+
+    def _optimize_final_module(self):
+        pass
+
+    def _finalize_final_module(self):
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self._finalized = True
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _IntoLinkedLibrary(LoweringPass):
+    """Choose where the function's code goes."""
+
+    _name = "agentflow_into_linked_library"
+
+    def __init__(self):
+        LoweringPass.__init__(self)
+
+    def run_pass(self, state):
+        state.library = _LinkedLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return True
+
+
+class _HelperCompiler(CompilerBase):
+    def define_pipelines(self):
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_IntoLinkedLibrary, AnnotateTypes)
+        passes.finalize()
+        return [passes]
+
+
+def helper(**options: Any) -> Any:
+    """Decorate a function that only compiled functions call."""
+    decorate: Any = njit
+    bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return decorate(pipeline_class=_HelperCompiler, **bare, **OPTIONS, **options)
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Compile one kernel at a time, and fast: LLVM's first level of optimisation, nothing collected (decision 0007)."""
+    config: Any = numba.config
+    with _LOCK:
+        usual, level, collects = config.OPT, getattr(config, "_OptLevel", None), gc.isenabled()
+        try:
+            gc.disable()
+            if level is not None:
+                config.OPT = level(1)
+            yield
+        finally:
+            config.OPT = usual
+            if collects:
+                gc.enable()
