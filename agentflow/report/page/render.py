@@ -24,12 +24,16 @@ SCREEN = ("draw.js", "charts.js", "controls.js", "page.js")
 
 @dataclass(frozen=True)
 class Extra:
-    """A further table for the report, which stands after the comparison: a ranking of what would help, say."""
+    """A further table for the report, which stands after the comparison: a ranking of what would help, say.
+
+    The columns in `numbers`, counted from 0, are flush right.
+    """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    numbers: Sequence[int] = ()
 
 
 def render_page(findings: Findings, extra: Sequence[Extra] = ()) -> str:
