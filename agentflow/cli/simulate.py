@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentflow.analysis.compare import Comparison
     from agentflow.analysis.gates import Gate, GateResult
     from agentflow.analysis.setting import Setting
+    from agentflow.analysis.summary import Summary
     from agentflow.result import Result
 
 DEMO_WORKFLOW = "prompt-chain-8"
@@ -44,6 +45,10 @@ FailIf = Annotated[
     ),
 ]
 Assign = Annotated[list[str] | None, typer.Option(help="STEP=BACKEND: another backend for one step. May be repeated.")]
+Arrive = Annotated[
+    str | None,
+    typer.Option(help="Runs meet: poisson:0.5/s, gamma:2/s,cv=3, closed:20,think=5s, batch:2000, trace:FILE."),
+]
 Region = Annotated[str | None, typer.Option(help="Where the user is, such as eu-hetzner; see backends/network.yaml.")]
 NewConnections = Annotated[bool, typer.Option("--new-connections", help="Each call opens a connection of its own.")]
 PriceTrend = Annotated[str | None, typer.Option(help="How prices move, such as -86%/yr; needs --when.")]
@@ -60,6 +65,7 @@ def run(
     seed: Seed = 0,
     threads: Threads = None,
     precision: Precision = None,
+    arrivals: Arrive = None,
     fail_if: FailIf = None,
     baseline: Annotated[
         Path | None, typer.Option(help="An earlier result, from --json or --save, for gates such as 'e2e.p95>+10%'.")
@@ -86,10 +92,10 @@ def run(
 
     before = None if baseline is None else load_baseline(baseline)
     require_baseline(gates, before)
-    output.announce_compiling()
+    output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
         result = simulate(workflow, backend, assign=assigned, runs=runs, seed=seed, threads=threads,
-                          precision=wanted, progress=progress, setting=setting)  # fmt: skip
+                          precision=wanted, arrivals=arrivals, progress=progress, setting=setting)  # fmt: skip
     metrics = Metrics(result)
     checked = [check(metrics, gate, before) for gate in gates]
     if before is not None and before.workflow != result.workflow:
@@ -109,6 +115,7 @@ def run(
         from agentflow.report.tables import run_report
 
         output.show(run_report(summary, output.stdout(), checked))
+    _warn_of_load([summary])
     _finish([result], wanted, checked)
 
 
@@ -120,6 +127,7 @@ def compare(
     seed: Seed = 0,
     threads: Threads = None,
     precision: Precision = None,
+    arrivals: Arrive = None,
     baseline: Annotated[
         str | None, typer.Option(help="What the others are compared with; by default the slowest.")
     ] = None,
@@ -139,10 +147,10 @@ def compare(
     setting = read_setting(region, new_connections, price_trend, speed_trend, when)
     from agentflow.analysis.scenario import compare as compare_scenarios
 
-    output.announce_compiling()
+    output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
         found = compare_scenarios(workflows, backend or None, assign=assigned, runs=runs, seed=seed,
-                                  threads=threads, precision=wanted, baseline=baseline,
+                                  threads=threads, precision=wanted, arrivals=arrivals, baseline=baseline,
                                   progress=progress, setting=setting)  # fmt: skip
     _report(found, gates, json, plot, wanted)
 
@@ -169,7 +177,17 @@ def _report(found: Comparison, gates: Sequence[Gate], json: bool, plot: Path | N
         from agentflow.report.tables import compare_report
 
         output.show(compare_report(found, output.stdout(), checked))
+    _warn_of_load([case.summary for case in found.cases])
     _finish([case.result for case in found.cases], wanted, checked)
+
+
+def _warn_of_load(summaries: Sequence[Summary]) -> None:
+    """Say what the load makes doubtful."""
+    from agentflow.analysis.load import warnings_of
+
+    for summary in summaries:
+        for text in warnings_of(summary.load) if summary.load is not None else ():
+            output.warn(text)
 
 
 def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[GateResult]) -> None:

@@ -63,7 +63,7 @@ WIDTHS: dict[type, dict[str, int]] = {
 }
 """Columns of the arrays that the kernel sees, by tuple and field; 1 for a list. The kernel's code has them fixed."""
 
-FROZEN = frozenset({L.Tables})
+FROZEN: set[type] = {L.Tables}
 """The tuples that the kernel only reads."""
 
 

@@ -15,10 +15,11 @@ from agentflow.plan import layout as L
 from agentflow.plan.encode import Encoder, array, mask_of
 from agentflow.plan.graph import COMPOSITES, Locate, Path, Report, Scope, analyse, body_of
 from agentflow.plan.normal import polynomials
+from agentflow.plan.resources import Resource, resources_of
 from agentflow.plan.unroll import Frame, StepInfo, Unroller, count_nodes
 from agentflow.schema import Backend, Step, Workflow
 
-__all__ = ["MAX_NODES", "Plan", "compile_plan"]
+__all__ = ["MAX_NODES", "Plan", "Resource", "compile_plan"]
 
 MAX_NODES = 100_000
 """Bound on the nodes of a plan."""
@@ -50,6 +51,12 @@ class Plan:
         Specs and steps whose hedge waits for a quantile of the step's own latency, to be set by a pilot.
     fingerprint : str
         Hash of all of it.
+    backends : tuple of str
+        Names of the rows of `tables.backend_f`.
+    resources : tuple of Resource
+        What runs share under load.
+    priorities : tuple of int
+        Of each step, for queues that look at it: the higher the sooner.
     """
 
     workflow: str
@@ -64,6 +71,9 @@ class Plan:
     exports: int
     hedge_quantiles: tuple[tuple[int, int, float], ...]
     fingerprint: str
+    backends: tuple[str, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    priorities: tuple[int, ...] = ()
 
 
 def compile_plan(workflow: Workflow, assignment: Mapping[str, Backend], locate: Locate | None = None) -> Plan:
@@ -97,6 +107,7 @@ class _Compiler:
         self.used: dict[str, str] = {}
         self.labels: list[str] = list(L.OUTCOMES)
         self.hedges: list[tuple[int, int, float]] = []
+        self.priorities: list[int] = []
 
     def compile(self) -> Plan:
         workflow = self.workflow
@@ -113,6 +124,8 @@ class _Compiler:
         answer = frame.placed[workflow.answer].node if workflow.answer else -1
         tables = self._tables(unroller, answer)
         steps = tuple(self.infos)
+        resources = resources_of(self.encoder.backends)
+        priorities = tuple(self.priorities)
         return Plan(
             workflow=workflow.name,
             steps=steps,
@@ -125,7 +138,10 @@ class _Compiler:
             slots=unroller.slots,
             exports=unroller.exported,
             hedge_quantiles=tuple(self.hedges),
-            fingerprint=_fingerprint(steps, tables),
+            fingerprint=_fingerprint(steps, tables, resources, priorities),
+            backends=tuple(backend.name for backend in self.encoder.backends),
+            resources=resources,
+            priorities=priorities,
         )
 
     def _check_size(self) -> None:
@@ -149,6 +165,7 @@ class _Compiler:
             path = prefix + name
             self.infos[path] = info = StepInfo(len(self.infos), -1, self._label(step), False, None, document)
             self.types.append(step.type)
+            self.priorities.append(getattr(step, "priority", 0))
             here: Path = (*at, name)
             if step.type == "workflow":
                 inner: Any = step.workflow
@@ -281,9 +298,13 @@ def _short_way(modelled: bool, shape: int, hedge: object) -> int:
     return L.PLAIN_CALL if modelled else L.PLAIN_WAIT
 
 
-def _fingerprint(steps: tuple[str, ...], tables: L.Tables) -> str:
+def _fingerprint(
+    steps: tuple[str, ...], tables: L.Tables, resources: tuple[Resource, ...], priorities: tuple[int, ...]
+) -> str:
     digest = hashlib.blake2b(digest_size=8)
     digest.update("\n".join(steps).encode())
+    if resources or any(priorities):
+        digest.update(repr((resources, priorities)).encode())
     for table in tables:
         digest.update(np.ascontiguousarray(table).tobytes())
     return digest.hexdigest()

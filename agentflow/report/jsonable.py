@@ -10,6 +10,7 @@ from agentflow.analysis.breakeven import BreakEvens
 from agentflow.analysis.compare import Comparison
 from agentflow.analysis.explain import Explanation
 from agentflow.analysis.gates import GateResult
+from agentflow.analysis.load import LoadReport
 from agentflow.analysis.summary import Summary
 from agentflow.analysis.whatif import Ranking
 from agentflow.estimate import Estimate
@@ -51,8 +52,37 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
             for step in summary.steps
         },
         "critical_path": {"mean_s": summary.critical_mean_s, "tail_s": summary.critical_tail_s},
+        **({} if summary.load is None else {"load": load_object(summary.load)}),
         "gates": [gate_object(gate) for gate in gates],
         "manifest": summary.manifest,
+    }
+
+
+def load_object(load: LoadReport) -> dict[str, Any]:
+    """Write what load did."""
+    return {
+        "arrivals": load.arrivals,
+        "rate_per_s": load.rate,
+        "users": load.users or None,
+        "replications": load.replications,
+        "warmup_runs": load.warmup,
+        "throughput_per_s": load.throughput.as_dict(),
+        "makespan_s": None if load.makespan_s is None else load.makespan_s.as_dict(),
+        "capacity_per_s": None if load.capacity is None else {"rate": load.capacity[0], "resource": load.capacity[1]},
+        "state": load.state,
+        "resources": {
+            r.name: {
+                "slots": r.capacity,
+                "offered": None if math.isnan(r.offered) else r.offered,
+                "utilisation": r.utilisation.as_dict(),
+                "wait_s": {"mean": r.wait_s.as_dict(), "p95": r.wait_p95_s},
+                "queue": r.queue.as_dict(),
+                "served": r.served,
+                "rejected": r.rejected,
+                "left": r.left,
+            }
+            for r in load.resources
+        },
     }
 
 

@@ -3,6 +3,7 @@
 from agentflow.schema.backend import (
     Backend,
     Cache,
+    Capacity,
     Drift,
     Evidence,
     Law,
@@ -80,6 +81,7 @@ __all__ = [
     "Budget",
     "Cache",
     "CallStep",
+    "Capacity",
     "Catch",
     "ChatStep",
     "Chip",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
@@ -197,12 +196,24 @@ class Evidence(Model):
     note: Prose = ""
 
 
+class Capacity(Model):
+    """How many calls a backend serves at once, and who waits. It counts where runs share the backend, under load."""
+
+    concurrency: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Calls in service at once."""
+    queue: Literal["fifo", "priority", "sjf", "las", "age"] = "fifo"
+    """Who is next: the first to come, the step's priority, the shortest call, the run served least, the oldest run."""
+    max_queue: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    """Calls that may wait; one that comes then fails with `rate_limit`. By default any number."""
+    shared: Line | None = None
+    """Backends that name the same have their slots in common."""
+    per: Literal["all", "tenant"] = "all"
+    """Whether all runs share the slots, or each tenant has its own."""
+
+
 class Backend(Model):
     """A place that answers calls of one model."""
 
-    later: ClassVar[Mapping[str, str]] = {
-        "capacity": "capacity comes with the simulation of load; leave it out",
-    }
     schema_version: Literal[1] = 1
     name: Line
     provider: Line
@@ -214,6 +225,8 @@ class Backend(Model):
     max_output: PositiveTokens | None = None
     law: Law
     cache: Cache | None = None
+    capacity: Capacity | None = None
+    """How many calls it serves at once; by default any number."""
     errors: Errors = Field(default={})
     price: Price | None = None
     power: Power | None = None

@@ -95,6 +95,8 @@ class ModelFields(CallStep):
     """Whether the user sees this step's tokens as they come."""
     fallbacks: Items[Fallback] = ()
     """Other models or backends to go on with when the retries are used up."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """In a backend's `priority` queue: the higher, the sooner."""
 
 
 class ChatStep(ModelFields):

@@ -193,29 +193,37 @@ class Call:
 
     def _attempt(self, copy: Copy, place: int) -> Process:
         """One try, charged when it has ended or been cut; one that is cut as it starts never was."""
-        line = self._timeline(copy, place)
+        index = COPY * copy.index + copy.tries
+        line = self._timeline(index, place)
         copy.tries += 1
         begin = self.clock.now
+        gate = self.run.gates.of(self, line, begin) if self.run.gates is not None else None
         try:
+            if gate is not None:
+                yield self.clock.at(begin + line.t_net, state.REACH)
+                line = yield from gate.wait(lambda waited: self._timeline(index, place, waited))
             yield self.clock.at(begin + line.end, state.END)
         except simpy.Interrupt:
+            line = line if gate is None else gate.at_a_cut(line)
             if self.clock.now > begin:
                 self._charge(copy, place, line, self.clock.now - begin, cut=True)
             raise
+        finally:
+            if gate is not None:
+                gate.leave()
         self._charge(copy, place, line, line.end, cut=False)
         copy.last, copy.last_start = line, begin
         return line
 
-    def _timeline(self, copy: Copy, place: int) -> Timeline:
+    def _timeline(self, index: int, place: int, waited: float = 0.0) -> Timeline:
         visit = self.visit
-        index = COPY * copy.index + copy.tries
         if not self.is_model:
             latency, component = _latency(self.step)
             return plain_timeline(Attempt(visit.node, index, self.step, self.timeout), latency, component)
         backend = self.run.backend(visit.path, place)
         cached = cached_tokens(visit, backend, self.input)
         factor = _factor(visit, backend)
-        attempt = Attempt(visit.node, index, self.step, self.timeout, backend)
+        attempt = Attempt(visit.node, index, self.step, self.timeout, backend, waited)
         return model_timeline(attempt, factor, self.input, cached)
 
     def _charge(self, copy: Copy, place: int, line: Timeline, tau: float, cut: bool) -> None:
