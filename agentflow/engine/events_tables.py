@@ -146,7 +146,8 @@ def copies_of(resource: Resource, tenants: int) -> int:
 def new_rows(plan: Plan, rows: int) -> E.Rows:
     """Make the buffer of ended runs and empty totals."""
     path = np.zeros(rows * len(plan.steps) * L.NCOMP)
-    return E.Rows(*new_output(plan, rows), run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), path=path)
+    columns = new_output(plan, rows, every=True)
+    return E.Rows(*columns, run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), path=path)
 
 
 def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> E.Pools:

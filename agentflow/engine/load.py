@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
@@ -15,7 +13,8 @@ from agentflow.engine import events_state as E
 from agentflow.engine.arrivals import Arrivals, Batch
 from agentflow.engine.events import Look, Timeline, compile_events
 from agentflow.engine.montecarlo import TAIL, Progress, _Total, set_hedges
-from agentflow.engine.state import Output, new_output
+from agentflow.engine.parallel import in_order
+from agentflow.engine.state import ROWS, Output, new_output
 from agentflow.loaded import Load
 from agentflow.plan import Plan
 from agentflow.plan import layout as L
@@ -79,7 +78,7 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
     runs = shape.runs
     timeline = Timeline(plan, arrivals, seed, number)
     totals = timeline.rows
-    whole = new_output(plan, runs, totals.histogram)._replace(
+    whole = new_output(plan, runs, totals.histogram, every=True)._replace(
         step_f=totals.step_f, critical=totals.critical, critical_runs=totals.critical_runs
     )
     moments = np.empty((runs, 2))
@@ -174,31 +173,19 @@ def run_load(
     compile_events(plan)
     alone = pilot(plan, seed) if alone is None else alone
     found: list[_Replication] = []
-    count = threads or len(os.sched_getaffinity(0))
-    for replication in _in_order(
-        lambda number: _replicate(plan, arrivals, shape, seed, number), shape.replications, count
-    ):
-        found.append(replication)
+
+    def tell(taken: int) -> None:
         if progress is not None:
-            progress(len(found) * shape.runs, shape.replications * shape.runs)
+            progress(taken * shape.runs, shape.replications * shape.runs)
+
+    in_order(
+        lambda number: _replicate(plan, arrivals, shape, seed, number),
+        found.append,
+        shape.replications,
+        threads or len(os.sched_getaffinity(0)),
+        tell,
+    )
     return _put_together(plan, arrivals, shape, seed, found, written, alone)
-
-
-def _in_order(work: Callable[[int], _Replication], n: int, threads: int) -> Iterator[_Replication]:
-    """Yield the replications in order, computed ahead by the threads."""
-    if threads <= 1:
-        for number in range(n):
-            yield work(number)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: dict[int, Future[_Replication]] = {}
-        for number in range(n):
-            for ahead in range(number, min(n, number + threads)):
-                if ahead not in waiting:
-                    waiting[ahead] = pool.submit(work, ahead)
-            while not waiting[number].done():
-                wait([waiting[number]], timeout=0.2, return_when=FIRST_COMPLETED)  # short, so that Ctrl-C gets through
-            yield waiting.pop(number).result()
 
 
 def _put_together(
@@ -207,23 +194,14 @@ def _put_together(
     total = _Total(plan, shape.replications * shape.runs)
     for number, replication in enumerate(found):
         rows = slice(number * shape.runs, (number + 1) * shape.runs)
-        output = replication.output
-        pairs: list[tuple[Any, Any]] = [
-            (total.times, output.times),
-            (total.tokens, output.tokens),
-            (total.counts, output.counts),
-        ]
-        for columns, values in pairs:
-            for i, column in enumerate(columns):
-                column[rows] = values[:, i]
-        total.outcome[rows], total.cost[rows] = output.outcome, output.cost
-        total.energy[rows] = output.energy
-        total.step_f += output.step_f
-        total.critical += output.critical
-        total.critical_runs += output.critical_runs
+        for name in ROWS:
+            column = getattr(total.rows, name)
+            if len(column) == len(total.rows.outcome):
+                column[rows] = getattr(replication.output, name)
+        total.add(replication.output)
     histogram = sum((r.histogram for r in found[1:]), found[0].histogram)
     beyond = any(replication.beyond for replication in found)
-    result = total.result(histogram, seed, _tail(plan, total.times[0], found), beyond)
+    result = total.result(histogram, seed, _tail(plan, total.rows.times[:, 0], found), beyond)
     return replace(result, engine="events", load=_load(plan, arrivals, shape, found, written, alone))
 
 
