@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -180,14 +180,19 @@ def _engine(name: str) -> Engine:
     return Engine(name=name)
 
 
-def inferencex(folder: Path) -> list[Serving]:
-    """InferenceX rows; a run that several dumps repeat, to within 0.5 %, counts once."""
+def inferencex(folder: Path, infer_drafts: bool = True) -> list[Serving]:
+    """InferenceX rows; a run that several dumps repeat, to within 0.5 %, counts once.
+
+    Without `infer_drafts` no row is taken for one with speculative decoding, as no column says so.
+    """
     kept: dict[tuple[Any, ...], list[Serving]] = {}
     for row in _rows(folder / "hardware" / "inferencex.csv"):
         name = MODELS.get(row["model_path"].split("/")[-1])
         if row["mode"] != "agg" or not row["silicon_tpot_ms"] or name is None or row["system"] not in CHIPS:
             continue
         found = _serving(row, name)
+        if not infer_drafts:
+            found = replace(found, deployment=found.deployment.model_copy(update={"speculation": None}))
         same = kept.setdefault(found.configuration, [])
         if not any(_close(found.tpot, r.tpot) and _close(found.ttft, r.ttft) for r in same):
             same.append(found)

@@ -153,7 +153,7 @@ def what_ifs() -> str:
         rows.append((chip, *(f"{s:.0f}" for s in speeds), decode_step(d, 64, 30_000).bound,
                      f"{memory_fit(d, 30_000).sequences:,.0f}", f"{1e3 * prefill_time(d, 8000):.0f}"))  # fmt: skip
     head = (
-        "tok/s a user",
+        "Llama 3 70B, tok/s a user",
         "batch 1, 1k",
         "64, 1k",
         "64, 30k",
