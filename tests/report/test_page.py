@@ -469,7 +469,7 @@ def test_the_picture_of_mean_and_slow_runs_has_the_pages_colours_and_the_results
 
 def test_the_command_ranks_what_would_help_in_the_page(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
-    arguments = ["report", "prompt-chain-8", "--backend", "groq", "--backend", "cerebras", "--runs", "200"]
+    arguments = ["report", "prompt-chain-8", "--backend", "groq", "--backend", "cerebras", "--runs", "1000"]
     assert command([*arguments, "--output", str(page)]) == 0
     text = page.read_text(encoding="utf-8")
     assert "What would help on groq" in text and "on cerebras/llama-3.3-70b" in text
