@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,11 +10,12 @@ from agentflow import documents
 from agentflow.analysis.assignment import BackendLike, model_steps
 from agentflow.analysis.changes import (
     Change,
+    document_of,
     has_latency,
     hedged,
     leaf_steps,
     places_of,
-    step_at,
+    retries_of,
     with_backend,
     with_latency,
     with_speed,
@@ -57,15 +58,29 @@ def candidates(
     """
     found: list[Change] = []
     models = {item.path: item.model for item in model_steps(scenario.workflow)}
-    places = {model: _places(model, others, setting) for model in set(models.values())}
-    _check(others, places)
+    places = places_for(set(models.values()), others, setting)
     for path, step in leaf_steps(scenario.workflow).items():
         if path in models:
-            found += _elsewhere(scenario, path, [x for x in places[models[path]] if isinstance(x, Backend)])
+            found += _elsewhere(scenario, path, places[models[path]])
         found += [change for make in _EACH for change in make(scenario, path, step)]
         found += _hedge(path, step, (slow_s or {}).get(path, 0.0))
     found += _structure(scenario.workflow)
     return found
+
+
+def places_for(
+    models: Collection[str | None], others: Sequence[BackendLike], setting: Setting | None = None
+) -> dict[str | None, list[Backend]]:
+    """Return by model what each of these backends is for it, without those that have not the model.
+
+    Raises
+    ------
+    AgentflowError
+        If a backend has none of the models: it is most likely a slip of the pen.
+    """
+    found = {model: _places(model, others, setting) for model in models}
+    _check(others, found)
+    return {model: [place for place in row if isinstance(place, Backend)] for model, row in found.items()}
 
 
 def _places(model: str | None, others: Sequence[BackendLike], setting: Setting | None) -> list[Backend | NotFoundError]:
@@ -81,7 +96,7 @@ def _places(model: str | None, others: Sequence[BackendLike], setting: Setting |
 
 
 def _check(others: Sequence[BackendLike], places: Mapping[str | None, Sequence[Backend | NotFoundError]]) -> None:
-    """Refuse a backend that no step could use: it is most likely a slip of the pen."""
+    """Refuse a backend that no step could use."""
     for number, _ in enumerate(others):
         found = [row[number] for row in places.values()]
         errors = [item for item in found if isinstance(item, NotFoundError)]
@@ -123,15 +138,14 @@ def _shorter(scenario: Scenario, path: str, step: Any) -> Iterator[Change]:
 
 def _fewer_retries(scenario: Scenario, path: str, step: Any) -> Iterator[Change]:
     """Take one try from the outermost layer of retries that has any."""
-    defaults = _document_of(scenario.workflow, path).defaults
-    own = step.type not in ("human", "wait")
-    retry = step.retry if step.retry is not None else defaults.retry if own else None
-    timeout = step.timeout or (defaults.timeout if own else None)
+    defaults = document_of(scenario.workflow, path).defaults
+    retry = retries_of(scenario.workflow, path)
+    timeout = step.timeout or (defaults.timeout if step.type not in ("human", "wait") else None)
     errors = bool(step.errors) or any(place.errors for place in places_of(scenario, path).values())
-    layers = [i for i, layer in enumerate(retry or ()) if layer.max_attempts > 1]
+    layers = [i for i, layer in enumerate(retry) if layer.max_attempts > 1]
     if not layers or not (errors or timeout):
         return
-    changed = list(retry or ())
+    changed = list(retry)
     layer = changed[layers[-1]]
     changed[layers[-1]] = layer.model_copy(update={"max_attempts": layer.max_attempts - 1})
     tries = "try" if layer.max_attempts == 2 else "tries"
@@ -228,16 +242,6 @@ def _before(steps: Any, needs: Sequence[str]) -> set[str]:
             todo += [need.partition(".")[0] for need in steps[name].needs]
             todo += [other for other, step in steps.items() if any(catch.to == name for catch in step.catch)]
     return found
-
-
-def _document_of(workflow: Workflow, path: str) -> Workflow:
-    """Return the document whose defaults hold for a step."""
-    parts, document = path.split("."), workflow
-    for end in range(1, len(parts)):
-        step = step_at(workflow, ".".join(parts[:end]))
-        if isinstance(step, WorkflowStep):
-            document = step.workflow
-    return document
 
 
 _EACH = (_faster, _shorter, _fewer_retries, _prompt_cache)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from agentflow.analysis.scenario import Scenario
 from agentflow.schema import Backend, Hedge, LoopStep, MapStep, ModelFields, Step, Workflow, WorkflowStep
+from agentflow.schema.retry import RetryPolicy
 from agentflow.schema.scaling import scaled
 
 Kind = Literal[
@@ -152,3 +153,21 @@ def _leaves(path: str, step: Any) -> dict[str, Any]:
 def hedged(scenario: Scenario, path: str, after: float) -> Scenario:
     """Return the scenario with a second call of a step when the first takes longer than `after` (s)."""
     return with_step(scenario, path, hedge=Hedge(after=after, max_hedges=1))
+
+
+def document_of(workflow: Workflow, path: str) -> Workflow:
+    """Return the document whose defaults hold for a step."""
+    parts, document = path.split("."), workflow
+    for end in range(1, len(parts)):
+        step = step_at(workflow, ".".join(parts[:end]))
+        if isinstance(step, WorkflowStep):
+            document = step.workflow
+    return document
+
+
+def retries_of(workflow: Workflow, path: str) -> tuple[RetryPolicy, ...]:
+    """Return the layers of retries of a step, inside first: its own, or those of its document."""
+    step = step_at(workflow, path)
+    if step.retry is not None:
+        return tuple(step.retry)
+    return () if step.type in ("human", "wait") else tuple(document_of(workflow, path).defaults.retry or ())

@@ -93,7 +93,8 @@ def ranking_extra(ranking: Ranking, where: str = "") -> Extra:
     ]
     tried = f"{len(ranking.rows)} changes, each simulated on the same {ranking.runs:,} draws"
     now = f"the {basis} is {seconds(ranking.e2e_s[basis].value)} s as it is"
-    notes = "; ".join([f"Tried were {tried}; {now}", *ranking_notes(ranking)])
+    none = [] if rows else ["none of them is shown to help"]
+    notes = "; ".join([f"Tried were {tried}; {now}", *none, *ranking_notes(ranking)])
     return Extra(f"What would help{where and ' on '}{where}", columns, rows, f"{notes}.", (2, 3, 4, 5))
 
 
