@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-_FACTS = ("arrivals", "rate", "users", "tenants", "replications", "warmup", "resources")
-_DTYPES = {"capacity": np.int64, "counts": np.int64, "ended": np.int64, "wait_hist": np.int64}
+_FACTS = ("arrivals", "rate", "users", "tenants", "replications", "warmup", "resources", "limits", "breakers")
+_WHOLE = {"capacity", "counts", "ended", "wait_hist", "limit_counts", "breaker_counts"}
+CAUSES = ("rpm", "rpd", "tpm", "tpd", "itpm", "otpm", "concurrency")
+"""What a rate limit turns an attempt away for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +42,16 @@ class Load:
         Calls served, turned away, and gone before their turn, shape (R, K, 3).
     wait_hist
         Waits of all replications by bin, shape (K, B).
+    limits, breakers
+        Names of the rate limits and of the circuit breakers.
+    limit_rates
+        What each limit lets through a second, by the first six of `CAUSES`; infinity where none, shape (Q, 6).
+    limit_asks
+        Requests, input and output tokens that a run asks of each when it is alone, shape (Q, 3).
+    limit_counts
+        Attempts that passed, then those turned away by each of `CAUSES`, shape (R, Q, 8).
+    breaker_counts
+        How often each breaker opened, and the attempts that it refused, shape (R, J, 2).
     arrival_s, end_s
         When each run arrived and when its last step had ended, from its replication's start (s), shape (N,).
     """
@@ -58,6 +70,12 @@ class Load:
     areas: F64
     counts: I64
     wait_hist: I64
+    limits: tuple[str, ...]
+    limit_rates: F64
+    limit_asks: F64
+    limit_counts: I64
+    breakers: tuple[str, ...]
+    breaker_counts: I64
     arrival_s: F64
     end_s: F64
 
@@ -80,11 +98,17 @@ def read_load(facts: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> 
     """
     if set(facts) != set(_FACTS) or set(columns) != {item.name for item in fields(Load)} - set(_FACTS):
         raise ValueError("its load is not complete")
-    given: dict[str, Any] = {**facts, "resources": tuple(facts["resources"]), **columns}
+    given: dict[str, Any] = {**facts, **columns}
+    given |= {name: tuple(facts[name]) for name in ("resources", "limits", "breakers")}
     load = Load(**given)
-    r, k = load.replications, len(load.resources)
-    shapes = {"areas": (r, k, 4), "counts": (r, k, 3), "window_s": (r,), "ended": (r,), "capacity": (k,), "work": (k,)}
+    r, k, q = load.replications, len(load.resources), len(load.limits)
+    shapes: dict[str, tuple[int, ...]] = {
+        "areas": (r, k, 4), "counts": (r, k, 3), "window_s": (r,), "ended": (r,), "capacity": (k,), "work": (k,),
+        "limit_rates": (q, 6), "limit_asks": (q, 3), "limit_counts": (r, q, 8),
+        "breaker_counts": (r, len(load.breakers), 2),
+    }  # fmt: skip
     for name, column in columns.items():
-        if column.dtype != np.dtype(_DTYPES.get(name, np.float64)) or column.shape != shapes.get(name, column.shape):
+        dtype = np.dtype(np.int64 if name in _WHOLE else np.float64)
+        if column.dtype != dtype or column.shape != shapes.get(name, column.shape):
             raise ValueError(f"load.{name}: {column.dtype}{column.shape} does not fit")
     return load

@@ -155,7 +155,18 @@ def _call(draw: Draw, features: Features) -> make.Step:
         step["hedge"] = {"after": draw(eighths(1, 24)) + OFF_GRID, "max_hedges": draw(st.integers(1, 3))}
     if "routes" in features and draw(st.booleans()):
         step["routes"] = draw(_routes())
+    if "breaker" in features and draw(st.integers(0, 2)):
+        step["circuit_breaker"] = draw(_breaker())
     return step
+
+
+@st.composite
+def _breaker(draw: Draw) -> dict[str, Any]:
+    """Draw a circuit breaker; it counts under load only."""
+    breaker = {"failures": draw(st.integers(1, 3)), "open_for": draw(eighths(1, 40)) + OFF_GRID}
+    if draw(st.booleans()):
+        breaker["on"] = sorted(draw(error_names()))
+    return {**breaker, "trials": draw(st.integers(1, 2))}
 
 
 @st.composite

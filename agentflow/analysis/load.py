@@ -9,11 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agentflow.analysis.slo import Slo, goodput
 from agentflow.engine.arrivals import Arrivals
 from agentflow.engine.load import Pilot, Shape
 from agentflow.estimate import Estimate, mean_estimate
-from agentflow.loaded import Load
+from agentflow.loaded import CAUSES, Load
 from agentflow.plan import Plan
+from agentflow.plan.resources import most_runs
 from agentflow.result import Result, hist_quantile
 
 REPLICATIONS = 20
@@ -94,6 +96,40 @@ class ResourceReport:
 
 
 @dataclass(frozen=True)
+class LimitReport:
+    """What one rate limit did.
+
+    Attributes
+    ----------
+    name
+        The backend's and the tier's.
+    offered
+        What is asked of each bucket over what flows into it, by name; empty where load does not come at a rate.
+    passed, refused
+        Attempts in all replications; those refused by the bucket (or `concurrency`) that would have kept them longest.
+    """
+
+    name: str
+    offered: dict[str, float]
+    passed: int
+    refused: dict[str, int]
+
+    @property
+    def worst(self) -> tuple[float, str]:
+        """The highest offered load, and its bucket."""
+        return max(((load, name) for name, load in self.offered.items()), default=(0.0, ""))
+
+
+@dataclass(frozen=True)
+class BreakerReport:
+    """What one circuit breaker did in all replications: how often it opened, and the attempts that it refused."""
+
+    name: str
+    opened: int
+    refused: int
+
+
+@dataclass(frozen=True)
 class LoadReport:
     """What load did to a scenario.
 
@@ -103,13 +139,15 @@ class LoadReport:
         As in `Load`.
     throughput
         Runs that ended, a second.
+    goodput
+        Runs a second that are answered within the objective's limit; None without an objective.
     makespan_s
         From the first arrival to the last end (s), for a trace or batch; else None.
     capacity
         The arrival rate at which the first resource is fully busy (runs a second), and its name; None without any.
     state
         `stable`, `near` (above 0.9 of the capacity), `unstable`.
-    resources
+    resources, limits, breakers
         In the order of the plan.
     """
 
@@ -123,18 +161,28 @@ class LoadReport:
     capacity: tuple[float, str] | None
     state: State
     resources: tuple[ResourceReport, ...]
+    goodput: Estimate | None = None
+    limits: tuple[LimitReport, ...] = ()
+    breakers: tuple[BreakerReport, ...] = ()
 
 
-def report_load(result: Result) -> LoadReport | None:
-    """Report the load of a result; None for one without."""
+def report_load(result: Result, slo: Slo | None = None) -> LoadReport | None:
+    """Report the load of a result, and its goodput under an objective; None for a result without load."""
     load = result.load
     if load is None:
         return None
     finite = load.rate is None and not load.users
     resources = tuple(_resource(load, k) for k in range(len(load.resources)))
+    limits = tuple(_limit(load, k) for k in range(len(load.limits)))
     worst = max((r.offered for r in resources if not math.isnan(r.offered)), default=0.0)
+    worst = max([worst, *(limit.worst[0] for limit in limits)])
     rates = [
         (float(c) / float(w), name) for c, w, name in zip(load.capacity, load.work, load.resources, strict=True) if w
+    ]
+    rates += [
+        (rate, f"{load.limits[k]} {bucket}")
+        for k in range(len(limits))
+        for bucket, rate in most_runs(load.limit_rates[k], load.limit_asks[k]).items()
     ]
     return LoadReport(
         arrivals=load.arrivals,
@@ -147,7 +195,24 @@ def report_load(result: Result) -> LoadReport | None:
         capacity=min(rates) if rates else None,
         state="unstable" if worst >= 1.0 else "near" if worst > NEAR else "stable",
         resources=resources,
+        goodput=None if slo is None else goodput(result, load, slo),
+        limits=limits,
+        breakers=tuple(
+            BreakerReport(name, int(opened), int(refused))
+            for name, (opened, refused) in zip(load.breakers, load.breaker_counts.sum(axis=0), strict=True)
+        ),
     )
+
+
+def _limit(load: Load, k: int) -> LimitReport:
+    passed, *refused = load.limit_counts[:, k].sum(axis=0).tolist()
+    offered = (
+        {}
+        if load.rate is None
+        else {name: load.rate / most for name, most in most_runs(load.limit_rates[k], load.limit_asks[k]).items()}
+    )
+    causes = {name: int(n) for name, n in zip(CAUSES, refused, strict=True) if n}
+    return LimitReport(load.limits[k], offered, int(passed), causes)
 
 
 def _makespans(load: Load) -> NDArray[np.float64]:
@@ -181,10 +246,17 @@ def warnings_of(report: LoadReport) -> list[str]:
     if report.capacity is None or report.rate is None or report.state == "stable":
         return []
     most, name = report.capacity
+    limited = any(name.startswith(limit.name) for limit in report.limits)
+    if report.state == "unstable" and limited:
+        return [
+            f"over the limit: {report.rate:.4g} runs/s arrive and {name} lets {most:.4g} runs/s through; more and more "
+            "calls are refused once its bucket is empty"
+        ]
     if report.state == "unstable":
         return [
             f"unstable: {report.rate:.4g} runs/s arrive and {name} can serve {most:.4g} runs/s; its queue grows as "
             "long as the load lasts, and the times depend on how long that is"
         ]
     share = report.rate / most
-    return [f"{name} is offered {share:.0%} of what it can serve ({most:.4g} runs/s): waits hang on small changes"]
+    what = "lets through" if limited else "can serve"
+    return [f"{name} is offered {share:.0%} of what it {what} ({most:.4g} runs/s): waits hang on small changes"]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from agentflow.analysis.drift import drift_factor
 from agentflow.analysis.load import LoadReport, report_load
 from agentflow.analysis.metrics import Metrics, Stat
+from agentflow.analysis.slo import Slo
 from agentflow.estimate import Estimate
 from agentflow.result import TOKEN_KINDS, Result
 
@@ -107,8 +108,8 @@ def summarize(result: Result) -> Summary:
     return summary_of(Metrics(result))
 
 
-def summary_of(metrics: Metrics) -> Summary:
-    """Do the same from figures some of which may be at hand already."""
+def summary_of(metrics: Metrics, slo: Slo | None = None) -> Summary:
+    """Do the same from figures some of which may be at hand already, and with the goodput under an objective."""
     result = metrics.result
 
     def mean_and_p95(column: str) -> dict[str, Estimate] | None:
@@ -134,7 +135,7 @@ def summary_of(metrics: Metrics) -> Summary:
         steps=tuple(_step(metrics, index) for index in range(len(result.steps))),
         critical_mean_s=_seconds(result, result.critical_s, result.runs),
         critical_tail_s=_seconds(result, result.tail_critical_s, result.tail_runs) if result.tail_runs else None,
-        load=report_load(result),
+        load=report_load(result, slo),
         drift=_drift(metrics),
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,12 @@ class Look:
         Calls served, turned away, and gone from the queue before their turn.
     waits : int64[K, B]
         Waits by bin.
+    limits : int64[Q, 8]
+        Attempts that passed each rate limit, and those that it turned away, by cause.
+    tokens : float64[Q, 2]
+        Input and output tokens that were used under each.
+    breakers : int64[J, 2]
+        How often each breaker opened, and the attempts that it refused.
     """
 
     clock: float
@@ -79,6 +86,9 @@ class Look:
     areas: F64
     counts: I64
     waits: I64
+    limits: I64
+    tokens: F64
+    breakers: I64
 
     def since(self, earlier: Look) -> Look:
         """Return the differences to an earlier look."""
@@ -88,6 +98,9 @@ class Look:
             self.areas - earlier.areas,
             self.counts - earlier.counts,
             self.waits - earlier.waits,
+            self.limits - earlier.limits,
+            self.tokens - earlier.tokens,
+            self.breakers - earlier.breakers,
         )
 
 
@@ -214,14 +227,25 @@ class Timeline:
         counts = i[:, [E.R_SERVED, E.R_REJECTED, E.R_LEFT]]
         waits = pools.wait_hist.copy()
         waits[:, 0] += counts[:, 0] - waits.sum(axis=1)  # those that did not wait
-        starts = np.cumsum([0, *(copies_of(r, self.arrivals.tenants) for r in self.plan.resources)])[:-1]
-        if not len(starts):
-            return Look(clock, int(pools.counter[E.C_ENDED]), areas[:0], counts[:0], pools.wait_hist[:0])
-        last = int(starts[-1]) + copies_of(self.plan.resources[-1], self.arrivals.tenants)
+        tenants = self.arrivals.tenants
+        slots = [copies_of(r, tenants) for r in self.plan.resources]
+        limits = [copies_of(q, tenants) for q in self.plan.limits]
+        breakers = pools.breaker_i[: len(self.plan.breakers), [E.J_OPENED, E.J_REFUSED]]
         return Look(
             clock,
             int(pools.counter[E.C_ENDED]),
-            np.add.reduceat(areas[:last], starts, axis=0),
-            np.add.reduceat(counts[:last], starts, axis=0),
-            np.add.reduceat(waits[:last], starts, axis=0),
+            _together(areas, slots),
+            _together(counts, slots),
+            _together(waits, slots),
+            _together(pools.limit_i[:, E.M_ADMITTED :], limits),
+            _together(pools.limit_f[:, E.G_IN : E.G_OUT + 1], limits),
+            breakers.copy(),
         )
+
+
+def _together(rows: Any, copies: Sequence[int]) -> Any:
+    """Add up the rows of each one's copies."""
+    if not copies:
+        return rows[:0].copy()
+    starts = np.cumsum([0, *copies])
+    return np.add.reduceat(rows[: starts[-1]], starts[:-1], axis=0)

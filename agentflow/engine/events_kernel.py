@@ -413,6 +413,145 @@ def turn_away(P, Q, W, O, f, retry_after):  # type: ignore[no-untyped-def]
     schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_NET], E.K_END)
 
 
+# --- rate limits and circuit breakers ------------------------------------------------------------------------
+
+
+@compiled
+def refill(W, q, t):  # type: ignore[no-untyped-def]
+    """Bring a rate limit's buckets to a moment of the timeline."""
+    passed = t - W.limit_f[q, E.G_AT]
+    W.limit_f[q, E.G_AT] = t
+    for k in range(E.NBUCKETS):
+        level = W.limit_f[q, E.G_LEVEL + k] + passed * W.limit_f[q, E.G_RATE + k]
+        W.limit_f[q, E.G_LEVEL + k] = min(level, W.limit_f[q, E.G_SIZE + k])
+
+
+@inlined
+def asked(k, tokens_in, tokens_out):  # type: ignore[no-untyped-def]
+    """What an attempt takes from bucket k."""
+    if k == E.B_RPM or k == E.B_RPD:
+        return 1.0
+    return (0.0 if k == E.B_OTPM else tokens_in) + (0.0 if k == E.B_ITPM else tokens_out)
+
+
+@compiled
+def admit(P, Q, W, O, f, q):  # type: ignore[no-untyped-def]
+    """Let an attempt pass a rate limit, which sets its tokens aside, or turn it away; return whether it passes."""
+    place, slot = W.fi[f, E.F_PLACE], W.fi[f, E.F_SLOT]
+    tokens = W.sf[slot * (Q.sizes[E.SZ_NODES] + 1) + W.fi[f, E.F_NODE], L.F_INPUT]
+    refill(W, q, W.slot_f[slot, E.T_ARRIVAL] + W.ff[f, E.A_T0] + W.ff[f, E.A_NET])
+    reserves = W.limit_i[q, E.M_RESERVES]
+    set_in = 0.0 if reserves == E.BY_NOTHING else tokens - (0.0 if W.limit_i[q, E.M_CACHED] else W.ff[f, E.A_CACHED])
+    set_out = 0.0
+    if reserves == E.BY_MAX_TOKENS and P.place_f[place, L.P_MAX_TOKENS] < inf:
+        room = P.backend_f[P.place_i[place, L.P_BACKEND], L.B_CONTEXT] - tokens
+        set_out = max(0.0, min(P.place_f[place, L.P_MAX_TOKENS], room))
+    wait, cause = -1.0, np.int64(-1)
+    if W.limit_i[q, E.M_BUSY] >= W.limit_i[q, E.M_MOST]:
+        cause = np.int64(E.NBUCKETS)
+    for k in range(E.NBUCKETS):
+        level, size, rate = W.limit_f[q, E.G_LEVEL + k], W.limit_f[q, E.G_SIZE + k], W.limit_f[q, E.G_RATE + k]
+        need = asked(k, set_in, set_out)
+        if rate == 0.0 or (level + E.ENOUGH * size >= need and (need > 0.0 or level > 0.0)):
+            continue
+        missing = (min(need, size) if need > 0.0 else 1.0) - level
+        if missing / rate > wait:
+            wait = missing / rate
+            cause = np.int64(k) if cause != E.NBUCKETS else cause
+    if cause >= 0:
+        W.limit_i[q, E.M_REFUSED + cause] += 1
+        W.fi[f, E.F_LIMIT] = -1
+        turn_away(P, Q, W, O, f, wait)
+        return False
+    for k in range(E.NBUCKETS):
+        W.limit_f[q, E.G_LEVEL + k] -= asked(k, set_in, set_out)
+    W.limit_i[q, E.M_ADMITTED] += 1
+    W.limit_i[q, E.M_BUSY] += 1
+    W.fi[f, E.F_LIMIT] = q
+    W.ff[f, E.A_SET_IN] = set_in
+    W.ff[f, E.A_SET_OUT] = set_out
+    return True
+
+
+@compiled
+def settle_limit(P, Q, W, O, f, length, tokens, cached, out):  # type: ignore[no-untyped-def]
+    """An attempt that passed a rate limit is over: count what it used instead of what was set aside."""
+    q = W.fi[f, E.F_LIMIT]
+    W.fi[f, E.F_LIMIT] = -1
+    refill(W, q, W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + W.ff[f, E.A_T0] + length)
+    used = tokens - (0.0 if W.limit_i[q, E.M_CACHED] else cached)
+    more_in, more_out = used - W.ff[f, E.A_SET_IN], out - W.ff[f, E.A_SET_OUT]
+    for k in range(E.B_TPM, E.NBUCKETS):
+        level = W.limit_f[q, E.G_LEVEL + k] - asked(k, more_in, more_out)
+        W.limit_f[q, E.G_LEVEL + k] = min(level, W.limit_f[q, E.G_SIZE + k])
+    W.limit_i[q, E.M_BUSY] -= 1
+    W.limit_f[q, E.G_IN] += used
+    W.limit_f[q, E.G_OUT] += out
+
+
+@inlined
+def turn_breaker(W, k, to):  # type: ignore[no-untyped-def]
+    """Change a breaker's state; what began before no longer counts."""
+    W.breaker_i[k, E.J_STATE] = to
+    W.breaker_i[k, E.J_ERA] += 1
+    W.breaker_i[k, E.J_ROW] = 0
+    W.breaker_i[k, E.J_TRYING] = 0
+    W.breaker_i[k, E.J_PASSED] = 0
+
+
+@compiled
+def permits(W, f, k, t):  # type: ignore[no-untyped-def]
+    """Whether a breaker lets an attempt begin at this moment of the timeline."""
+    i = W.breaker_i
+    if i[k, E.J_STATE] == E.OPEN and t >= W.breaker_f[k, E.H_UNTIL]:
+        turn_breaker(W, k, E.HALF_OPEN)
+    if i[k, E.J_STATE] == E.OPEN or (
+        i[k, E.J_STATE] == E.HALF_OPEN and i[k, E.J_TRYING] + i[k, E.J_PASSED] >= i[k, E.J_TRIALS]
+    ):
+        i[k, E.J_REFUSED] += 1
+        return False
+    if i[k, E.J_STATE] == E.HALF_OPEN:
+        i[k, E.J_TRYING] += 1
+    W.fi[f, E.F_BREAKER] = k
+    W.fi[f, E.F_ERA] = i[k, E.J_ERA]
+    return True
+
+
+@compiled
+def tell_breaker(W, f, err, t):  # type: ignore[no-untyped-def]
+    """Tell a breaker how an attempt ended: -1 well, -2 cut, else its error."""
+    k = W.fi[f, E.F_BREAKER]
+    W.fi[f, E.F_BREAKER] = -1
+    i = W.breaker_i
+    if i[k, E.J_ERA] != W.fi[f, E.F_ERA]:
+        return
+    failed = err >= 0 and (i[k, E.J_ERRORS] >> err) & 1 == 1
+    if i[k, E.J_STATE] == E.HALF_OPEN:
+        i[k, E.J_TRYING] -= 1
+        if err == -1:
+            i[k, E.J_PASSED] += 1
+            if i[k, E.J_PASSED] >= i[k, E.J_TRIALS]:
+                turn_breaker(W, k, E.CLOSED)
+    elif err == -1:
+        i[k, E.J_ROW] = 0
+    elif failed:
+        i[k, E.J_ROW] += 1
+        failed = i[k, E.J_ROW] >= i[k, E.J_FAILURES]
+    if failed:
+        turn_breaker(W, k, E.OPEN)
+        i[k, E.J_OPENED] += 1
+        W.breaker_f[k, E.H_UNTIL] = t + W.breaker_f[k, E.H_OPEN_FOR]
+
+
+@compiled
+def refuse(W, f, now):  # type: ignore[no-untyped-def]
+    """An open breaker lets an attempt not begin."""
+    W.fi[f, E.F_STATE] = E.REFUSED
+    W.fi[f, E.F_ERR] = L.SERVER_ERROR
+    W.ff[f, E.A_LENGTH] = 0.0
+    schedule(W, f, now, E.K_END)
+
+
 # --- one attempt -----------------------------------------------------------------------------------------
 
 
@@ -561,15 +700,21 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
     node_key = mix(run_key ^ P.node_hash[node])
     ak = node_key + U64 * (np.uint64(W.fi[f, E.F_TRY]) + U1) * GOLDEN
     ra = -1.0
+    W.ff[f, E.A_T0] = now
+    W.fi[f, E.F_RES] = -1
+    W.fi[f, E.F_LIMIT] = -1
+    k = np.int64(Q.breaker[place])
+    if k >= 0 and not permits(W, f, k, W.slot_f[slot, E.T_ARRIVAL] + now):
+        refuse(W, f, now)
+        return
     kind, at, hang = np.int64(-1), np.int64(0), 0.0
     total = P.place_f[place, L.P_ERR_TOTAL]
     if total > 0.0:
         u = uniform(draw_key(ak, L.Q_ERROR))
         if u < total:
             kind, at, ra, hang = error_of(P, place, u, ak)
-    W.ff[f, E.A_T0] = now
     net, stall, reasoning, cached = 0.0, 0.0, 0.0, 0.0
-    r = np.int64(-1)
+    r = q = np.int64(-1)
     if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
         tokens = W.sf[base + node, L.F_INPUT]
         b = np.int64(P.place_i[place, L.P_BACKEND])
@@ -578,8 +723,8 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
             kind, at, ra = np.int64(L.CONTEXT_OVERFLOW), np.int64(L.AT_START), -1.0
         room = max(0.0, min(P.place_f[place, L.P_MAX_TOKENS], room))
         for j in range(P.place_i[place, L.P_DRAW_LO], P.place_i[place, L.P_DRAW_HI]):
-            q = P.draw_i[j, 0]
-            W.value[q] = draw(P, P.draw_i[j, 1], ak, q)
+            what = P.draw_i[j, 0]
+            W.value[what] = draw(P, P.draw_i[j, 1], ak, what)
         s = slowdown(P, b, run_key, ak)
         cached = cached_tokens(P, Q, W, O, base, node, b, spec, tokens, node_key)
         if P.place_i[place, L.P_REASONING]:
@@ -608,13 +753,16 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
         r = np.int64(Q.pool[b])
         if r >= 0 and Q.tenants[r] > 1:
             r += W.slot_i[slot, E.I_TENANT] % Q.tenants[r]
+        q = np.int64(Q.limit[b])
+        if q >= 0 and Q.limit_tenants[q] > 1:
+            q += W.slot_i[slot, E.I_TENANT] % Q.limit_tenants[q]
         bound = min(P.spec_f[spec, L.S_ATTEMPT], P.spec_f[spec, L.S_IDLE])
         if kind == L.TIMEOUT:
             bound = min(bound, hang)
         elif kind >= 0 and at == L.AT_START:
-            r = np.int64(-1)
-        if bound <= net:
-            r = np.int64(-1)
+            bound = net
+        if bound <= net:  # over before it is there
+            r = q = np.int64(-1)
     else:
         d = np.int64(P.draw_i[P.place_i[place, L.P_DRAW_LO], 1])
         latency = rare(P, d, draw_key(ak, L.Q_LATENCY))
@@ -635,7 +783,8 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_AT] = at
     W.fi[f, E.F_CUT] = 0
     W.fi[f, E.F_RES] = r
-    if r < 0:
+    W.fi[f, E.F_LIMIT] = -2 - q if q >= 0 else -1  # it has not passed yet
+    if r < 0 and q < 0:
         W.fi[f, E.F_STATE] = E.SERVED
         if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
             plan_end(P, Q, W, O, f, 0.0)
@@ -645,7 +794,21 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
         W.ff[f, E.A_WAIT] = inf
         schedule(W, f, now + net, E.K_ARRIVE)
     else:
+        reach(P, Q, W, O, f)
+
+
+@compiled
+def reach(P, Q, W, O, f):  # type: ignore[no-untyped-def]
+    """An attempt reaches its backend: first its rate limit, then its slots."""
+    q, r = -2 - W.fi[f, E.F_LIMIT], W.fi[f, E.F_RES]
+    if q >= 0 and not admit(P, Q, W, O, f, q):
+        return
+    if r >= 0:
         arrive(P, Q, W, O, f, r)
+        return
+    W.fi[f, E.F_STATE] = E.SERVED
+    plan_end(P, Q, W, O, f, 0.0)
+    schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
 
 
 @inlined
@@ -724,6 +887,9 @@ def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
             + reasoning * P.backend_f[b, L.B_PRICE_REASONING]
         )
     W.sf[v, L.F_USE + L.U_COST] += cost
+    if W.fi[f, E.F_LIMIT] >= 0:
+        used = 1.0 if counted else 0.0
+        settle_limit(P, Q, W, O, f, length, used * tokens, used * cached, used * (out + reasoning))
     return t_first
 
 
@@ -769,6 +935,8 @@ def new_flight(P, Q, W, O, slot, node, copy, now):  # type: ignore[no-untyped-de
     W.fi[f, E.F_TRIES3] = 1
     W.fi[f, E.F_CALLED] = 0
     W.fi[f, E.F_RES] = -1
+    W.fi[f, E.F_LIMIT] = -1
+    W.fi[f, E.F_BREAKER] = -1
     W.ff[f, E.A_START] = now
     v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     W.fi[f, E.F_SIB] = W.si[v, E.X_FLIGHT]
@@ -835,6 +1003,8 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
     state = W.fi[f, E.F_STATE]
     if state == E.BACKOFF:
         return True
+    if state == E.REFUSED:
+        return after_attempt(P, Q, W, O, f, np.int64(L.SERVER_ERROR), now)
     if state == E.QUEUED:
         W.fi[f, E.F_ERR] = L.TIMEOUT
         W.fi[f, E.F_CUT] = 1
@@ -846,6 +1016,8 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
         first = charge_whole(P, Q, W, O, f, v, length)
     else:
         first = charge(P, Q, W, O, f, v, np.int64(spec), length, err)
+        if W.fi[f, E.F_BREAKER] >= 0:
+            tell_breaker(W, f, err, clock)
     first += W.ff[f, E.A_T0]
     if err >= 0 or P.spec_i[spec, L.S_HEDGES] > 0:
         W.ff[f, E.A_FIRST] = first
@@ -869,8 +1041,10 @@ def after_attempt(P, Q, W, O, f, err, now):  # type: ignore[no-untyped-def]
         W.fi[f, E.F_STATE] = E.WON
         ready_push(W, np.int64(node))
         return False
-    wait = next_try(P, Q, W, O, f, spec, err)
-    W.fi[f, E.F_TRY] += 1
+    wait = -1.0
+    if W.fi[f, E.F_STATE] != E.REFUSED:
+        wait = next_try(P, Q, W, O, f, spec, err)
+        W.fi[f, E.F_TRY] += 1
     if wait >= 0.0:
         if hedged:
             W.ff[f, E.A_COMP + L.C_BACKOFF] += wait
@@ -901,7 +1075,7 @@ def after_attempt(P, Q, W, O, f, err, now):  # type: ignore[no-untyped-def]
 def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
     """Cut a copy of a call; what starts at this very moment never did."""
     state = W.fi[f, E.F_STATE]
-    if state == E.TIMER or state == E.WON or state == E.LOST:
+    if state == E.TIMER or state == E.WON or state == E.LOST or state == E.REFUSED:
         return
     slot, node = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE]
     v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
@@ -915,8 +1089,12 @@ def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
         return
     length = now - W.ff[f, E.A_T0]
     leave(P, Q, W, O, f, length, clock)
+    if W.fi[f, E.F_BREAKER] >= 0:
+        tell_breaker(W, f, np.int64(-2), clock)
     if length > 0.0:
         charge(P, Q, W, O, f, v, spec, length, np.int64(-2))
+    elif W.fi[f, E.F_LIMIT] >= 0:
+        settle_limit(P, Q, W, O, f, length, 0.0, 0.0, 0.0)
 
 
 # --- visits -------------------------------------------------------------------------------------------------
@@ -2069,7 +2247,7 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
                     if end_of_attempt(P, Q, W, O, id_, clock):
                         begin_any(P, Q, W, O, id_, now)
                 elif kind == E.K_ARRIVE:
-                    arrive(P, Q, W, O, id_, W.fi[id_, E.F_RES])
+                    reach(P, Q, W, O, id_)
                 else:
                     hedge(P, Q, W, O, id_, clock)
             elif kind == E.K_USER:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agentflow.engine.state import FROZEN, WIDTHS, Output
 from agentflow.plan import layout as L
 from agentflow.plan.layout import F64, I32, I64, U64
+from agentflow.plan.resources import BUCKETS
 from agentflow.result import HIST_BINS
 
 # visits: status of one under way, and columns of W.si after those of the layout
@@ -38,7 +39,7 @@ I_RUN, I_GEN, I_STAMP, I_VISITED, I_TOP, I_TENANT, I_NEXT, I_USER, I_ALIVE, I_CO
 I_COLUMNS = 12
 
 # attempts under way
-(FREE, BACKOFF, ON_WAY, QUEUED, SERVED, TIMER, WON, LOST) = range(8)
+(FREE, BACKOFF, ON_WAY, QUEUED, SERVED, TIMER, WON, LOST, REFUSED) = range(9)
 (
     A_T0,
     A_NET,
@@ -57,8 +58,10 @@ I_COLUMNS = 12
     A_START,
     A_FIRST,
     A_GROWTH,
-) = range(17)
-A_COMP = 17
+    A_SET_IN,  # tokens set aside by a rate limit
+    A_SET_OUT,
+) = range(19)
+A_COMP = 19
 A_COLUMNS = A_COMP + L.NCOMP
 (
     F_SLOT,
@@ -82,8 +85,11 @@ A_COLUMNS = A_COMP + L.NCOMP
     F_CHILD,
     F_SEQ,
     F_CUT,  # whether a timeout ends it
-) = range(21)
-F_COLUMNS = 21
+    F_LIMIT,
+    F_BREAKER,
+    F_ERA,  # the breaker's when it began
+) = range(24)
+F_COLUMNS = 24
 
 # resources
 FIFO, PRIORITY, SJF, LAS, AGE = range(5)
@@ -92,6 +98,36 @@ QUEUES = ("fifo", "priority", "sjf", "las", "age")
 R_COLUMNS = 10
 (Y_BUSY, Y_LENGTH, Y_WAIT, Y_WAIT2) = range(4)
 Y_COLUMNS = 4
+
+# rate limits: six buckets (level, size, refill a second), the moment of the levels, and what was used
+NBUCKETS = len(BUCKETS)
+(B_RPM, B_RPD, B_TPM, B_TPD, B_ITPM, B_OTPM) = range(NBUCKETS)
+G_LEVEL, G_SIZE, G_RATE, G_AT, G_IN, G_OUT = 0, NBUCKETS, 2 * NBUCKETS, 3 * NBUCKETS, 3 * NBUCKETS + 1, 3 * NBUCKETS + 2
+G_COLUMNS = 3 * NBUCKETS + 3
+(M_RESERVES, M_CACHED, M_BUSY, M_MOST, M_ADMITTED, M_REFUSED) = range(6)
+CAUSES = (*BUCKETS, "concurrency")
+M_COLUMNS = M_REFUSED + len(CAUSES)
+(BY_INPUT, BY_NOTHING, BY_MAX_TOKENS) = range(3)
+RESERVES = (None, "nothing", "max_tokens")
+ENOUGH = 1e-9  # share of a bucket that may be missing: what rounding takes from a wait that was just long enough
+
+# circuit breakers
+(CLOSED, OPEN, HALF_OPEN) = range(3)
+(
+    J_STATE,
+    J_ERA,
+    J_ROW,  # failures in a row
+    J_FAILURES,
+    J_ERRORS,
+    J_TRIALS,
+    J_TRYING,
+    J_PASSED,
+    J_REFUSED,
+    J_OPENED,
+) = range(10)
+J_COLUMNS = 10
+H_UNTIL, H_OPEN_FOR = range(2)
+H_COLUMNS = 2
 
 # counters
 (
@@ -133,7 +169,7 @@ class Wiring(NamedTuple):
     its start (guardrails that run beside); pending int32[N]: edges into a node; order int64[N]: when it is settled;
     starts: top-level nodes that wait for nothing; guard_bit int64[N]; revoke_lo, revoke: what a rejection may
     take back; pool int32[B]: first resource of a backend or -1; tenants int32[R]: how many copies a
-    resource has, one a tenant.
+    resource has, one a tenant; limit int32[B], limit_tenants the same for rate limits; breaker int32[places].
     """
 
     succ_lo: I32
@@ -148,6 +184,9 @@ class Wiring(NamedTuple):
     revoke: I32
     pool: I32
     tenants: I32
+    limit: I32
+    limit_tenants: I32
+    breaker: I32
     step_rank: F64
     lean: I64
     sizes: I64
@@ -174,6 +213,10 @@ class Pools(NamedTuple):
     res_i: I64
     res_f: F64
     wait_hist: I64
+    limit_f: F64
+    limit_i: I64
+    breaker_f: F64
+    breaker_i: I64
     ready: I64
     value: F64
     step_stamp: I64
@@ -210,6 +253,7 @@ WIDTHS[Pools] = (
     dict.fromkeys(Pools._fields, 1)
     | {"slot_f": T_COLUMNS, "slot_i": I_COLUMNS, "sf": L.STATE_COLUMNS, "si": X_COLUMNS}
     | {"ff": A_COLUMNS, "fi": F_COLUMNS, "res_i": R_COLUMNS, "res_f": Y_COLUMNS, "wait_hist": HIST_BINS}
+    | {"limit_f": G_COLUMNS, "limit_i": M_COLUMNS, "breaker_f": H_COLUMNS, "breaker_i": J_COLUMNS}
 )
 WIDTHS[Rows] = dict.fromkeys(Rows._fields, 1) | WIDTHS[Output] | {"moments": 2}
 FROZEN.add(Wiring)

@@ -8,9 +8,10 @@ import numpy as np
 
 from agentflow.engine import events_state as E
 from agentflow.engine.state import new_output
-from agentflow.plan import Plan, Resource
+from agentflow.plan import Breaker, Limiter, Plan, Resource
 from agentflow.plan import layout as L
-from agentflow.plan.layout import I32, I64
+from agentflow.plan.layout import F64, I32, I64
+from agentflow.plan.resources import SPANS
 from agentflow.result import HIST_BINS
 
 UNBOUNDED = 2**62
@@ -34,7 +35,9 @@ def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
     top = t.node_i[:, L.N_SCOPE] == n
     waits = (t.node_i[:, L.N_KIND] == L.CALL) | (t.node_i[:, L.N_KIND] == L.BEGIN)
     starts = np.flatnonzero(top & waits & (pending[:n] == 0)).astype(np.int32)
-    pool, copies = _pools(len(t.backend_i), plan.resources, tenants)
+    pool, copies = _pools(len(t.backend_i), [(r.backends, copies_of(r, tenants)) for r in plan.resources])
+    limit, limits = _pools(len(t.backend_i), [((q.backend,), copies_of(q, tenants)) for q in plan.limits])
+    breaker = np.array([*plan.place_breakers, -1], np.int32)
     calls = int(np.count_nonzero(t.node_i[:, L.N_KIND] == L.CALL))
     hedges = 2 + int(t.spec_i[:, L.S_HEDGES].max())
     return E.Wiring(
@@ -50,8 +53,11 @@ def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
         revoke=revoke,
         pool=pool,
         tenants=copies,
+        limit=limit,
+        limit_tenants=limits,
+        breaker=breaker,
         step_rank=-np.array(plan.priorities, np.float64),
-        lean=_lean(t),
+        lean=_lean(t, breaker, limit),
         sizes=np.array(
             [
                 _top_steps(t, n),
@@ -111,9 +117,10 @@ def _order(node_i: I32, node: int, n: int) -> int:
     return (scope << E.SCOPE_SHIFT) | (phase << E.PHASE_SHIFT) | node
 
 
-def _lean(t: L.Tables) -> I64:
-    """Whether all places of a spec are plain: no network, stall, noise, cache or reasoning, and no hedges."""
+def _lean(t: L.Tables, breaker: I32, limit: I32) -> I64:
+    """Whether all places of a spec are plain: no network, stall, noise, cache, reasoning, limit, breaker; no hedges."""
     plain = (t.place_i[:, L.P_SHAPE] != L.UNFIT) & (t.place_i[:, L.P_EXTRAS] == 0)
+    plain &= (breaker[: len(plain)] < 0) & (limit[t.place_i[:, L.P_BACKEND]] < 0)
     found = [
         bool(plain[int(row[L.S_PLACE_LO]) : int(row[L.S_PLACE_HI])].all())
         and row[L.S_LAW] == L.LAW_MODEL
@@ -128,19 +135,44 @@ def _top_steps(t: L.Tables, n: int) -> int:
     return int(np.count_nonzero((t.node_i[:, L.N_SCOPE] == n) & ((kind == L.CALL) | (kind == L.END))))
 
 
-def _pools(backends: int, resources: Sequence[Resource], tenants: int) -> tuple[I32, I32]:
-    """First resource of each backend, or -1, and of each resource how many copies stand side by side."""
+def _pools(backends: int, shared: Sequence[tuple[Sequence[int], int]]) -> tuple[I32, I32]:
+    """First row of what each backend uses, or -1, and of each row how many copies stand side by side."""
     pool = np.full(backends, -1, np.int32)
     copies: list[int] = []
-    for resource in resources:
-        pool[list(resource.backends)] = len(copies)
-        copies += [copies_of(resource, tenants)] * copies_of(resource, tenants)
+    for rows, number in shared:
+        pool[list(rows)] = len(copies)
+        copies += [number] * number
     return pool, np.array([*copies, 1], np.int32)
 
 
-def copies_of(resource: Resource, tenants: int) -> int:
+def copies_of(shared: Resource | Limiter, tenants: int) -> int:
     """How many copies of a resource there are, one a tenant where each has its own."""
-    return tenants if resource.per_tenant else 1
+    return tenants if shared.per_tenant else 1
+
+
+def _limits(limits: Sequence[Limiter]) -> tuple[F64, I64]:
+    """Make the state of rate limits: full buckets."""
+    limit_f = np.zeros((len(limits) + 1, E.G_COLUMNS))
+    limit_i = np.zeros((len(limits) + 1, E.M_COLUMNS), np.int64)
+    for f, i, limit in zip(limit_f, limit_i, limits, strict=False):
+        sizes = [UNBOUNDED if bound is None else bound for bound in limit.bounds]
+        f[E.G_LEVEL : E.G_LEVEL + E.NBUCKETS] = f[E.G_SIZE : E.G_SIZE + E.NBUCKETS] = sizes
+        f[E.G_RATE : E.G_RATE + E.NBUCKETS] = [
+            0.0 if bound is None else bound / span for bound, span in zip(limit.bounds, SPANS, strict=True)
+        ]
+        i[E.M_RESERVES], i[E.M_CACHED] = E.RESERVES.index(limit.reserves), limit.counts_cached
+        i[E.M_MOST] = UNBOUNDED if limit.concurrency is None else limit.concurrency
+    return limit_f, limit_i
+
+
+def _breakers(breakers: Sequence[Breaker]) -> tuple[F64, I64]:
+    """Make the state of circuit breakers: closed."""
+    breaker_f = np.zeros((len(breakers) + 1, E.H_COLUMNS))
+    breaker_i = np.zeros((len(breakers) + 1, E.J_COLUMNS), np.int64)
+    for f, i, breaker in zip(breaker_f, breaker_i, breakers, strict=False):
+        f[E.H_OPEN_FOR] = breaker.open_for
+        i[[E.J_FAILURES, E.J_ERRORS, E.J_TRIALS]] = breaker.failures, breaker.errors, breaker.trials
+    return breaker_f, breaker_i
 
 
 def new_rows(plan: Plan, rows: int) -> E.Rows:
@@ -161,6 +193,8 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
     for row, r in zip(res_i, copies, strict=False):
         row[E.R_CAP], row[E.R_QUEUE] = r.concurrency, E.QUEUES.index(r.queue)
         row[E.R_MAX_QUEUE] = UNBOUNDED if r.max_queue is None else r.max_queue
+    limit_f, limit_i = _limits([q for q in plan.limits for _ in range(copies_of(q, tenants))])
+    breaker_f, breaker_i = _breakers(plan.breakers)
     pools = E.Pools(
         heap_t=np.zeros(0),
         heap_k=np.zeros(0, np.int64),
@@ -177,6 +211,10 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
         res_i=res_i,
         res_f=np.zeros((len(copies) + 1, E.Y_COLUMNS)),
         wait_hist=np.zeros((len(copies) + 1, HIST_BINS), np.int64),
+        limit_f=limit_f,
+        limit_i=limit_i,
+        breaker_f=breaker_f,
+        breaker_i=breaker_i,
         ready=np.zeros(2 * edges + 6 * (n + 2), np.int64),
         value=np.zeros(L.Q_LATENCY + 1),
         step_stamp=np.zeros(len(plan.steps), np.int64),

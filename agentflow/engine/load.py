@@ -39,11 +39,14 @@ class Pilot:
         Calls that it sends to each.
     e2e_s : float64[n]
         Times of all runs, in ascending order.
+    asks : float64[Q, 3]
+        Requests, input and output tokens that it asks of each rate limit.
     """
 
     work: F64
     calls: F64
     e2e_s: F64
+    asks: F64
 
 
 def pilot(plan: Plan, seed: int = 0) -> Pilot:
@@ -53,12 +56,19 @@ def pilot(plan: Plan, seed: int = 0) -> Pilot:
     free = replace(
         plan,
         resources=tuple(replace(r, concurrency=UNLIMITED, max_queue=None, per_tenant=False) for r in plan.resources),
+        limits=tuple(replace(q, bounds=(None,) * 6, concurrency=None, per_tenant=False) for q in plan.limits),
+        place_breakers=(-1,) * len(plan.place_breakers),
     )
     times: list[F64] = []
     look = Timeline(free, Batch(runs=PILOT_RUNS), seed).run(
         0, PILOT_RUNS, lambda rows, n: times.append(rows.times[:n, 0].copy())
     )
-    return Pilot(look.areas[:, 0] / PILOT_RUNS, look.counts[:, 0] / PILOT_RUNS, np.sort(np.concatenate(times)))
+    return Pilot(
+        look.areas[:, 0] / PILOT_RUNS,
+        look.counts[:, 0] / PILOT_RUNS,
+        np.sort(np.concatenate(times)),
+        np.column_stack([look.limits[:, 0], look.tokens]) / PILOT_RUNS,
+    )
 
 
 @dataclass
@@ -239,6 +249,12 @@ def _load(plan: Plan, arrivals: Arrivals, shape: Shape, found: list[_Replication
         areas=np.array([look.areas for look in looks]),
         counts=np.array([look.counts for look in looks], np.int64),
         wait_hist=np.sum([look.waits for look in looks], axis=0, dtype=np.int64),
+        limits=tuple(q.name for q in plan.limits),
+        limit_rates=np.array([q.rates(arrivals.tenants) for q in plan.limits]).reshape(-1, E.NBUCKETS),
+        limit_asks=alone.asks,
+        limit_counts=np.array([look.limits for look in looks], np.int64),
+        breakers=tuple(b.name for b in plan.breakers),
+        breaker_counts=np.array([look.breakers for look in looks], np.int64),
         arrival_s=moments[:, 0].copy(),
         end_s=moments[:, 1].copy(),
     )

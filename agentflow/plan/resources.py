@@ -1,12 +1,19 @@
-"""What runs share: the slots of backends, one pool for each backend or for several that name the same."""
+"""What runs share: the slots of backends, their rate limits, and the breakers of those who call them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 from agentflow.errors import PlanError
 from agentflow.schema import Backend
+
+BUCKETS = ("rpm", "rpd", "tpm", "tpd", "itpm", "otpm")
+"""The buckets of a rate limit, in the order of `Limiter.bounds`."""
+
+SPANS = (60.0, 86_400.0, 60.0, 86_400.0, 60.0, 60.0)
+"""Seconds in which each is filled."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,103 @@ class Resource:
     queue: str = "fifo"
     max_queue: int | None = None
     per_tenant: bool = False
+
+
+@dataclass(frozen=True)
+class Limiter:
+    """A rate limit of one backend: token buckets that are full at first.
+
+    Parameters
+    ----------
+    name : str
+        The backend's and the tier's.
+    backend : int
+        Row of the plan's backends.
+    bounds : tuple of float or None
+        Requests a minute and a day, tokens a minute and a day, input and output tokens a minute.
+    concurrency : int, optional
+        Attempts at a time.
+    reserves : str, optional
+        What is set aside at admission: `max_tokens` (and the input), `nothing`, or by default the input.
+    counts_cached : bool
+        Whether cached input counts.
+    per_tenant : bool
+        Whether each tenant has a limit of its own.
+    """
+
+    name: str
+    backend: int
+    bounds: tuple[float | None, ...]
+    concurrency: int | None = None
+    reserves: str | None = None
+    counts_cached: bool = True
+    per_tenant: bool = False
+
+    def rates(self, tenants: int = 1) -> tuple[float, ...]:
+        """Return what flows into each bucket a second, for all tenants together; infinity where it says nothing."""
+        copies = tenants if self.per_tenant else 1
+        return tuple(
+            inf if bound is None else copies * bound / span for bound, span in zip(self.bounds, SPANS, strict=True)
+        )
+
+
+def most_runs(rates: Sequence[float], asks: Sequence[float]) -> dict[str, float]:
+    """Return the runs a second at which each bucket is used as fast as it fills.
+
+    Parameters
+    ----------
+    rates : sequence of float
+        As of `Limiter.rates`.
+    asks : sequence of float
+        Requests, input and output tokens of a run.
+    """
+    requests, tokens_in, tokens_out = (float(x) for x in asks)
+    both = tokens_in + tokens_out
+    uses = (requests, requests, both, both, tokens_in, tokens_out)
+    return {name: rate / use for name, rate, use in zip(BUCKETS, rates, uses, strict=True) if use and rate < inf}
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """A circuit breaker before one place, for all steps that have the same.
+
+    Parameters
+    ----------
+    name : str
+        The backend's, or the step's where it calls none.
+    failures, open_for, trials
+        As in `schema.CircuitBreaker`.
+    errors : int
+        Bits of the errors that count.
+    """
+
+    name: str
+    failures: int
+    open_for: float
+    trials: int
+    errors: int
+
+
+def limiters_of(backends: Sequence[Backend]) -> tuple[Limiter, ...]:
+    """Collect the limits of the tiers that a plan's backends name, in the order of its rows."""
+    found = []
+    for row, backend in enumerate(backends):
+        limit = backend.limit
+        if limit is None:
+            continue
+        bounds = (limit.rpm, limit.rpd, limit.tpm, limit.tpd, limit.itpm, limit.otpm)
+        found.append(
+            Limiter(
+                f"{backend.name} ({limit.tier})",
+                row,
+                tuple(None if bound is None else float(bound) for bound in bounds),
+                limit.concurrency,
+                limit.reserves,
+                limit.counts_cached is not False,
+                limit.per == "tenant",
+            )
+        )
+    return tuple(found)
 
 
 def resources_of(backends: Sequence[Backend]) -> tuple[Resource, ...]:

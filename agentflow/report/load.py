@@ -10,7 +10,7 @@ from rich.text import Text
 
 from agentflow.analysis.load import LoadReport
 from agentflow.report.palette import count, seconds, share
-from agentflow.report.text import grid, interval, plain
+from agentflow.report.text import grid, interval, plain, rate_interval
 
 
 def load_table(load: LoadReport) -> RenderableType:
@@ -27,9 +27,15 @@ def load_table(load: LoadReport) -> RenderableType:
         ended = Text(f"{load.throughput.value:.4g} runs/s")
         if load.capacity is not None:
             ended.append(f"; {load.capacity[0]:.4g} runs/s is the most that ").append_text(plain(load.capacity[1]))
-            ended.append(" can serve")
+            ended.append(" bears")
         facts.add_row(Text("throughput", "dim"), ended)
-    return Group(facts, Text(), _resources(load)) if load.resources else facts
+    if load.goodput is not None:
+        good = f"{load.goodput.value:.4g} runs/s {rate_interval(load.goodput)} answered within the objective's limit"
+        facts.add_row(Text("goodput", "dim"), good)
+    tables = [_resources(load)] if load.resources else []
+    tables += [_limits(load)] if load.limits else []
+    tables += [_breakers(load)] if load.breakers else []
+    return Group(facts, *(part for table in tables for part in (Text(), table)))
 
 
 def _resources(load: LoadReport) -> Table:
@@ -49,4 +55,23 @@ def _resources(load: LoadReport) -> Table:
             seconds(r.wait_p95_s),
             turned,
         )
+    return table
+
+
+def _limits(load: LoadReport) -> Table:
+    """Show each rate limit."""
+    table = grid("rate limit", ">offered", ">passed", ">refused", "by", wrap=(0, 4))
+    for limit in load.limits:
+        offered = ", ".join(f"{share(x)} of {name}" for name, x in limit.offered.items()) or "-"
+        causes = sorted(limit.refused.items(), key=lambda item: -item[1])
+        by = ", ".join(f"{name} {count(n)}" for name, n in causes)
+        table.add_row(plain(limit.name, limit=40), offered, count(limit.passed), count(sum(limit.refused.values())), by)
+    return table
+
+
+def _breakers(load: LoadReport) -> Table:
+    """Show each circuit breaker."""
+    table = grid("circuit breaker", ">opened", ">refused", wrap=(0,))
+    for breaker in load.breakers:
+        table.add_row(plain(breaker.name, limit=40), count(breaker.opened), count(breaker.refused))
     return table

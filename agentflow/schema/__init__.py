@@ -16,6 +16,7 @@ from agentflow.schema.backend import (
 )
 from agentflow.schema.calls import (
     Catch,
+    CircuitBreaker,
     ErrorSpec,
     Fallback,
     Hedge,
@@ -85,6 +86,7 @@ __all__ = [
     "Catch",
     "ChatStep",
     "Chip",
+    "CircuitBreaker",
     "Constant",
     "CountDistribution",
     "Defaults",

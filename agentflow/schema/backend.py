@@ -85,7 +85,9 @@ class Limit(Model):
     reserves: Literal["max_tokens", "nothing"] | None = None
     """What is set aside when a request is admitted: input and `max_tokens`, or nothing until it has ended."""
     counts_cached: bool | None = None
-    """Whether cached input counts."""
+    """Whether cached input counts; by default it does."""
+    per: Literal["all", "tenant"] = "all"
+    """Whether all runs share it, or each tenant has its own."""
 
 
 class Measured(Model):
@@ -231,4 +233,20 @@ class Backend(Model):
     price: Price | None = None
     power: Power | None = None
     limits: Items[Limit] = ()
+    tier: Line | None = None
+    """The customer's tier, one of those in `limits`, which then counts under load; by default none does."""
     evidence: Items[Evidence] = ()
+
+    @model_validator(mode="after")
+    def _known_tier(self) -> Backend:
+        if self.tier is not None and self.limit is None:
+            known = ", ".join(limit.tier for limit in self.limits) or "none"
+            raise problem(
+                f"no tier named '{self.tier}' in limits; there are: {known}", "name one of them, or leave it out"
+            )
+        return self
+
+    @property
+    def limit(self) -> Limit | None:
+        """What the customer's tier allows."""
+        return next((limit for limit in self.limits if limit.tier == self.tier), None)

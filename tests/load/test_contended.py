@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agentflow.engine.arrivals import Given, Renewal
 from agentflow.plan import compile_plan
-from agentflow.schema import Backend
+from agentflow.schema import Backend, Limit
 from tests.load.contended import differences, limited
 from tests.load.uncontended import run_events
 from tests.make import backend, chat, fan, loop, tool, workflow
@@ -24,14 +24,16 @@ QUEUES = ("fifo", "priority", "sjf", "las", "age")
 @st.composite
 def contended_cases(draw: st.DrawFn, most: int = 4, depth: int = 2) -> Case:
     """Draw a case whose backends have few slots."""
-    case = draw(cases(most=most, depth=depth))
+    case = draw(cases(most=most, depth=depth, always=frozenset({"errors", "breaker"} if draw(st.booleans()) else ())))
     names = {b.name: b for b in case.assignment.values()}
     together = draw(st.booleans())
     common = draw(capacities())
     made: dict[str, Backend] = {}
     for name, place in names.items():
         own = {**common, "shared": "pool"} if together else draw(capacities())
-        made[name] = limited(place, **own)
+        made[name] = limited(place, **own) if draw(st.integers(0, 3)) else place
+        if draw(st.integers(0, 2)) == 2:
+            made[name] = made[name].model_copy(update={"limits": (draw(rate_limits()),), "tier": "T"})
     return Case(case.workflow, {path: made[place.name] for path, place in case.assignment.items()})
 
 
@@ -42,6 +44,20 @@ def capacities(draw: st.DrawFn) -> dict[str, object]:
         "queue": draw(st.sampled_from(QUEUES)),
         "max_queue": draw(st.sampled_from([None, None, 0, 1, 3])),
     }
+
+
+@st.composite
+def rate_limits(draw: st.DrawFn) -> Limit:
+    figures = {"rpm": [3, 20], "rpd": [5], "tpm": [60, 500], "tpd": [900], "itpm": [40, 300], "otpm": [30, 200]}
+    chosen = draw(st.sets(st.sampled_from(sorted(figures)), min_size=1, max_size=3))
+    bounds = {name: draw(st.sampled_from(figures[name])) for name in sorted(chosen)}
+    return Limit(
+        tier="T",
+        **bounds,
+        concurrency=draw(st.sampled_from([None, None, 1, 2])),
+        reserves=draw(st.sampled_from([None, "nothing", "max_tokens"])),
+        counts_cached=draw(st.sampled_from([None, True, False])),
+    )
 
 
 # Gaps that are no multiples of 1/8, so that runs do not do things at the same moments.

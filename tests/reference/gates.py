@@ -1,4 +1,4 @@
-"""What runs share under load: the slots of backends, and who waits for them."""
+"""What runs share under load: rate limits, circuit breakers, the slots of backends, and who waits for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import simpy
 
 from tests.reference import state
-from tests.reference.timeline import Timeline
+from tests.reference.limits import Breaker, RateLimit
+from tests.reference.timeline import Timeline, Usage
 
 Process = Generator[simpy.Event, Any, Timeline]
 Retime = Callable[[float], Timeline]
@@ -35,19 +36,36 @@ class Gates:
 
     def __init__(self, tenant: Callable[[Any], int] = lambda run: 0) -> None:
         self.pools: dict[tuple[str, int], Pool] = {}
+        self.limits: dict[tuple[str, int], RateLimit] = {}
+        self.breakers: dict[Any, Breaker] = {}
         self.tenant = tenant
         self.order = 0
 
     def of(self, call: Any, line: Timeline, begin: float) -> Passage | None:
         """Return an attempt's way to its backend; None where nothing stops it, or it ends before it is there."""
         backend = line.backend
-        if backend is None or backend.capacity is None:
+        if backend is None or (backend.capacity is None and backend.limit is None):
             return None
         if line.end <= line.t_net and line.struck in ("start", "cut", "hang"):
             return None
-        return Passage(self, self._pool(call, backend), call, line, begin)
+        return Passage(self, self._pool(call, backend), self._limit(call, backend), call, line, begin)
 
-    def _pool(self, call: Any, backend: Any) -> Pool:
+    def breaker(self, call: Any, place: str) -> Breaker | None:
+        """Return the breaker before a place; steps with the same one share it."""
+        policy = getattr(call.step, "circuit_breaker", None)
+        if policy is None:
+            return None
+        return self.breakers.setdefault((place, policy.model_dump_json()), Breaker(policy))
+
+    def _limit(self, call: Any, backend: Any) -> RateLimit | None:
+        if backend.limit is None:
+            return None
+        tenant = self.tenant(call.run) if backend.limit.per == "tenant" else 0
+        return self.limits.setdefault((backend.name, tenant), RateLimit(backend.limit))
+
+    def _pool(self, call: Any, backend: Any) -> Pool | None:
+        if backend.capacity is None:
+            return None
         tenant = self.tenant(call.run) if backend.capacity.per == "tenant" else 0
         name = backend.capacity.shared or backend.name
         return self.pools.setdefault((name, tenant), Pool(backend.capacity))
@@ -58,7 +76,8 @@ class Passage:
     """One attempt on its way to a slot, in the queue, or in service."""
 
     gates: Gates
-    pool: Pool
+    pool: Pool | None
+    limit: RateLimit | None
     call: Any
     line: Timeline
     begin: float
@@ -68,10 +87,21 @@ class Passage:
     order: int = 0
     granted: Any = None
     begun: bool = False
+    aside: tuple[float, float] | None = None  # tokens that the rate limit has set aside
 
     def wait(self, retime: Retime) -> Process:
         """Wait for a slot; the attempt's timeline with this wait, or one that ends without it."""
         pool, clock = self.pool, self.call.clock
+        if self.limit is not None:
+            declared = getattr(self.call.step, "max_tokens", None)
+            passes, retry_after, aside = self.limit.ask(clock.shared.now, self.line, declared)
+            if not passes:
+                self.stage = "gone"
+                return replace(_rejected(self.line), retry_after=retry_after)
+            self.aside = aside
+        if pool is None:
+            self.begun = True
+            return self.line
         if pool.busy < pool.capacity.concurrency:
             self.serve()
             self.begun = True
@@ -100,6 +130,7 @@ class Passage:
             "las": run.served,
             "age": getattr(run.clock, "zero", 0.0),
         }
+        assert self.pool is not None
         self.rank, self.order = ranks[self.pool.capacity.queue], self.gates.order
         self.granted = self.call.clock.event()
         self.stage = "queued"
@@ -114,6 +145,7 @@ class Passage:
         return min((bound for bound in bounds if bound is not None), default=math.inf)
 
     def serve(self) -> None:
+        assert self.pool is not None
         self.stage, self.since = "served", self.call.clock.now
         self.pool.busy += 1
         self.pool.served += 1
@@ -122,9 +154,17 @@ class Passage:
         """The attempt's timeline as it is when it is cut now."""
         return line if self.begun or self.stage == "gone" else _queued(line)
 
+    def settle(self, used: Usage) -> None:
+        """Tell the rate limit what was used instead of what was set aside."""
+        if self.aside is not None and self.limit is not None:
+            self.limit.settle(self.call.clock.shared.now, self.aside, used)
+            self.aside = None
+
     def leave(self) -> None:
         """Give back what the attempt holds; the next in the queue takes its slot."""
         stage, self.stage = self.stage, "gone"
+        if self.pool is None:
+            return
         if stage == "queued":
             self.pool.queue.remove(self)
         if stage != "served":
