@@ -307,7 +307,9 @@ def _backend(draw: Draw, features: Features, name: str) -> Backend:
 def _served(draw: Draw, own: dict[str, Any]) -> dict[str, Any]:
     """Draw the law of a deployment or of a table."""
     if draw(st.booleans()):
-        speculation = st.sampled_from([None, {"draft_tokens": 3, "tokens_per_step": 2.5}])
+        speculation = st.sampled_from(
+            [None, {"draft_tokens": 3, "tokens_per_step": 2.5}, {"draft_tokens": 4, "acceptance": 0.7}]
+        )
         deployment = make.slow_deployment(watts=draw(st.sampled_from([None, 100.0])), speculation=draw(speculation))
         load = {"concurrency": draw(st.sampled_from([1, 2.5])), "input_tokens": 20, "output_tokens": 30}
         return {"deployment": {"deployment": deployment, **load, **own}}

@@ -186,6 +186,15 @@ def figure(metrics: Metrics, name: str) -> Figure:
     return Figure(name, dimension, metrics.column(column, stat))
 
 
+def column_of(name: str) -> tuple[str, Stat] | None:
+    """Return the per-run column and the statistic that a figure is; None for one that is not of a column."""
+    match = _STAT.fullmatch(name)
+    subject = match["subject"] if match else name
+    if subject not in _COLUMNS:
+        return None
+    return _COLUMNS[subject][0], parse_stat(match["mean"], match["percent"], name) if match else "mean"
+
+
 def _outcome(metrics: Metrics, name: str) -> Figure:
     """Look up the share of an outcome."""
     outcome = name.removeprefix("outcomes.")

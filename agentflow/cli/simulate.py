@@ -39,7 +39,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the stacked latency: a .png, .svg or .pdf.")]
 FailIf = Annotated[
     list[str] | None,
-    typer.Option(help="Gate such as 'e2e.p95>10s'; exit code 1 if it is so. May be repeated."),
+    typer.Option(
+        help="Gate such as 'e2e.p95>10s', or 'e2e.p95>+10%' against --baseline; exit code 1 if it is so. "
+        "May be repeated."
+    ),
 ]
 Assign = Annotated[list[str] | None, typer.Option(help="STEP=BACKEND: another backend for one step. May be repeated.")]
 Arrive = Annotated[
@@ -68,6 +71,9 @@ def run(
     tier: Tier = None,
     slo: Objective = None,
     fail_if: FailIf = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="An earlier result, from --json or --save, for gates such as 'e2e.p95>+10%'.")
+    ] = None,
     region: Region = None,
     new_connections: NewConnections = False,
     price_trend: PriceTrend = None,
@@ -83,19 +89,24 @@ def run(
     _check_loaded(arrivals, tier=tier, slo=slo)
     wanted, assigned = _precision(precision), assignments(assign)
     setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier)
-    from agentflow.analysis.gates import check
+    from agentflow.analysis.baseline import load_baseline
+    from agentflow.analysis.gates import check, require_baseline
     from agentflow.analysis.metrics import Metrics
     from agentflow.analysis.scenario import simulate
     from agentflow.analysis.slo import parse_slo
     from agentflow.analysis.summary import summary_of
 
+    before = None if baseline is None else load_baseline(baseline)
+    require_baseline(gates, before)
     objective = None if slo is None else parse_slo(slo)
     output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
         result = simulate(workflow, backend, assign=assigned, runs=runs, seed=seed, threads=threads,
                           precision=wanted, arrivals=arrivals, progress=progress, setting=setting)  # fmt: skip
     metrics = Metrics(result)
-    checked = [check(metrics, gate) for gate in gates]
+    checked = [check(metrics, gate, before) for gate in gates]
+    if before is not None and before.workflow != result.workflow:
+        output.warn(f"the baseline is of {quoted(before.workflow)}, not of {quoted(result.workflow)}")
     summary = summary_of(metrics, objective)
     if save is not None:
         result.save(save)
@@ -160,11 +171,9 @@ def demo(runs: Runs = 10_000, seed: Seed = 0, json: Json = False, plot: Plot = N
 
 def _report(found: Comparison, gates: Sequence[Gate], json: bool, plot: Path | None, wanted: float | None) -> None:
     """Print a comparison and exit."""
-    from agentflow.analysis.gates import check
-    from agentflow.analysis.metrics import Metrics
+    from agentflow.analysis.gates import check_all
 
-    metrics = [Metrics(case.result) for case in found.cases] if gates else []
-    checked = [check(metric, gate) for gate in gates for metric in metrics]
+    checked = check_all(found, gates)
     if plot is not None:
         from agentflow.report.plots import plot_comparison
 

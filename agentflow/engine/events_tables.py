@@ -190,8 +190,8 @@ def _breakers(breakers: Sequence[Breaker]) -> tuple[F64, I64]:
 def new_rows(plan: Plan, rows: int) -> E.Rows:
     """Make the buffer of ended runs and empty totals."""
     path = np.zeros(rows * len(plan.steps) * L.NCOMP)
-    output = new_output(plan, rows)._replace(cost=np.empty(rows), energy=np.empty(rows))
-    return E.Rows(*output, run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), path=path)
+    columns = new_output(plan, rows, every=True)
+    return E.Rows(*columns, run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), path=path)
 
 
 def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> E.Pools:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from math import ceil
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from agentflow.engine.arrivals import Arrivals, Batch
 from agentflow.engine.events import Look, Timeline, compile_events
 from agentflow.engine.montecarlo import TAIL, Progress, _Total, set_hedges
 from agentflow.engine.parallel import in_order
-from agentflow.engine.state import Output, new_output
+from agentflow.engine.state import ROWS, Output, new_output
 from agentflow.loaded import Load
 from agentflow.plan import Plan
 from agentflow.plan import layout as L
@@ -82,12 +83,12 @@ class _Replication:
     beyond: bool
 
 
-def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int, total: Output) -> _Replication:
-    """Simulate one replication, whose runs have their rows in `total`."""
+def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int) -> _Replication:
+    """Simulate one replication."""
     runs = shape.runs
     timeline = Timeline(plan, arrivals, seed, number)
     totals = timeline.rows
-    whole = new_output(plan, runs, totals.histogram, total, number * runs)._replace(
+    whole = new_output(plan, runs, totals.histogram, every=True)._replace(
         step_f=totals.step_f, critical=totals.critical, critical_runs=totals.critical_runs
     )
     moments = np.empty((runs, 2))
@@ -95,8 +96,10 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
 
     def take(rows: E.Rows, n: int) -> None:
         at = rows.run[:n] - shape.warmup
-        for name in _columns(plan):
-            getattr(whole, name)[at] = getattr(rows, name)[:n]
+        columns: tuple[Any, ...] = whole[:6]
+        buffers: tuple[Any, ...] = rows[:6]
+        for column, buffer in zip(columns, buffers, strict=True):
+            column[at] = buffer[:n]
         moments[at] = rows.moments[:n]
         paths = rows.path.reshape(len(rows.run), -1)[:n]
         whole.critical[...] += paths.sum(axis=0).reshape(whole.critical.shape)
@@ -105,11 +108,6 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
     look = timeline.run(shape.warmup, runs, take)
     beyond = int(timeline.pools.counter[E.C_BEYOND]) > 0
     return _Replication(whole, moments, slowest.kept, look, totals.histogram, beyond)
-
-
-def _columns(plan: Plan) -> list[str]:
-    """Name the columns that have a row a run; what has no price, or no power, has none."""
-    return ["times", "outcome", "tokens", "counts", *["cost"] * plan.priced, *["energy"] * plan.powered]
 
 
 class _Slowest:
@@ -185,33 +183,31 @@ def run_load(
     compile_events(plan)
     alone = pilot(plan, seed) if alone is None else alone
     found: list[_Replication] = []
-    total = _Total(plan, shape.replications * shape.runs)
 
-    def tell(done: int) -> None:
+    def tell(taken: int) -> None:
         if progress is not None:
-            progress(done * shape.runs, shape.replications * shape.runs)
+            progress(taken * shape.runs, shape.replications * shape.runs)
 
     in_order(
-        lambda number: _replicate(plan, arrivals, shape, seed, number, total.rows),
+        lambda number: _replicate(plan, arrivals, shape, seed, number),
         found.append,
         shape.replications,
-        min(threads or len(os.sched_getaffinity(0)), shape.replications),
+        threads or len(os.sched_getaffinity(0)),
         tell,
     )
-    return _put_together(total, plan, arrivals, shape, seed, found, written, alone)
+    return _put_together(plan, arrivals, shape, seed, found, written, alone)
 
 
 def _put_together(
-    total: _Total,
-    plan: Plan,
-    arrivals: Arrivals,
-    shape: Shape,
-    seed: int,
-    found: list[_Replication],
-    written: str,
-    alone: Pilot,
+    plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, found: list[_Replication], written: str, alone: Pilot
 ) -> Result:
-    for replication in found:
+    total = _Total(plan, shape.replications * shape.runs)
+    for number, replication in enumerate(found):
+        rows = slice(number * shape.runs, (number + 1) * shape.runs)
+        for name in ROWS:
+            column = getattr(total.rows, name)
+            if len(column) == len(total.rows.outcome):
+                column[rows] = getattr(replication.output, name)
         total.add(replication.output)
     histogram = sum((r.histogram for r in found[1:]), found[0].histogram)
     beyond = any(replication.beyond for replication in found)

@@ -96,11 +96,23 @@ def new_work(plan: Plan) -> Work:
     )
 
 
-def new_output(plan: Plan, runs: int, histogram: I64 | None = None, rows: Output | None = None, at: int = 0) -> Output:
+ROWS = ("times", "outcome", "tokens", "counts", "cost", "energy")
+"""The fields of an output that have a row a run; the others are totals."""
+
+
+def new_output(
+    plan: Plan,
+    runs: int,
+    histogram: I64 | None = None,
+    rows: Output | None = None,
+    at: int = 0,
+    every: bool = False,
+) -> Output:
     """Make the rows of a block of runs and its empty totals.
 
     Counts can go on in a `histogram`; the block's rows can be those of `rows` from `at` on. Where nothing has a
-    price, or draws power, that column has one row: fresh memory costs more than the work of a short run.
+    price, or draws power, that column has one row (fresh memory costs more than the work of a short run), but for
+    `every`.
     """
     steps = len(plan.steps)
     if rows is None:
@@ -109,8 +121,8 @@ def new_output(plan: Plan, runs: int, histogram: I64 | None = None, rows: Output
             outcome=np.empty(runs, np.uint8),
             tokens=np.empty((runs, 4), np.int64),
             counts=np.empty((runs, 2), np.int32),
-            cost=np.empty(runs if plan.priced else 1),
-            energy=np.empty(runs if plan.powered else 1),
+            cost=np.empty(runs if plan.priced or every else 1),
+            energy=np.empty(runs if plan.powered or every else 1),
             **_totals(steps, histogram),
         )
     return Output(

@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from agentflow.analysis.breakeven import BreakEvens
 from agentflow.analysis.capacity import CapacityReport
 from agentflow.analysis.compare import Comparison
 from agentflow.analysis.explain import Explanation
 from agentflow.analysis.gates import GateResult
 from agentflow.analysis.load import LoadReport
 from agentflow.analysis.summary import Summary
+from agentflow.analysis.whatif import Ranking
 from agentflow.estimate import Estimate
 
 SCHEMA_VERSION = 1
@@ -133,6 +135,9 @@ def gate_object(result: GateResult) -> dict[str, Any]:
         "verdict": result.verdict,
         "estimate": result.estimate.as_dict(),
         "limit": result.limit,
+        "change": result.gate.change,
+        "baseline": _maybe(result.baseline),
+        "scenario": result.scenario or None,
     }
 
 
@@ -191,6 +196,67 @@ def explain_object(explanation: Explanation) -> dict[str, Any]:
             },
         },
     }
+
+
+def ranking_object(ranking: Ranking) -> dict[str, Any]:
+    """Write a ranking, as `agentflow explain --what-if --json` prints it under "what_if"."""
+    return {
+        "basis": ranking.basis,
+        "runs": ranking.runs,
+        "seed": ranking.seed,
+        "fresh_seed": ranking.fresh_seed,
+        "e2e_s": estimates(ranking.e2e_s),
+        "changes": [
+            {
+                "step": row.change.step,
+                "kind": row.change.kind,
+                "change": row.change.description,
+                "proviso": row.change.proviso,
+                "helps": row.helps,
+                "gain_s": estimates(row.gain_s),
+                "e2e_s": estimates(row.e2e_s),
+                "unanswered": row.unanswered.as_dict(),
+                "cost_usd": _maybe(row.cost_usd),
+            }
+            for row in ranking.rows
+        ],
+        "steps": dict(ranking.steps),
+        "left_out": [{"step": c.step, "change": c.description, "why": why} for c, why in ranking.left_out],
+    }
+
+
+def break_even_object(found: BreakEvens) -> dict[str, Any]:
+    """Write what a target would need, as `agentflow explain --target --json` prints it under "break_even"."""
+    return {
+        "target": found.target.text,
+        "figure": found.target.gate.metric,
+        "limit_s": found.target.limit_s,
+        "now_s": found.now_s.as_dict(),
+        "met": found.met,
+        "rows": [
+            {
+                "step": row.step,
+                "what": row.what,
+                "suffices": row.factor is not None,
+                "factor": _bounded(row.factor),
+                "now": row.now,
+                "needed": _bounded(row.needed),
+                "floor_s": row.floor_s.as_dict(),
+                "left": None
+                if row.left_step is None
+                else {"step": row.left_step, "component": row.left_component, "seconds": row.left_s},
+            }
+            for row in found.rows
+        ],
+        "unscalable": list(found.unscalable),
+    }
+
+
+def _bounded(e: Estimate | None) -> dict[str, Any] | None:
+    """Write an estimate whose upper bound may be infinite: then it has none."""
+    if e is None:
+        return None
+    return {**e.as_dict(), "high": None if e.high is None or math.isinf(e.high) else e.high}
 
 
 def _maybe(e: Estimate | None) -> dict[str, Any] | None:

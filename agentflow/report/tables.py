@@ -138,8 +138,7 @@ def compare_report(comparison: Comparison, console: Console, gates: Sequence[Gat
     if "assumptions" in first.manifest:
         parts.append(Text("assumed: ", "dim").append_text(plain(first.manifest["assumptions"], limit=400)))
     if gates:
-        labels = [case.label for case in comparison.cases] * (len(gates) // len(comparison.cases))
-        parts += [Text(), gates_table(gates, labels)]
+        parts += [Text(), gates_table(gates)]
     return Group(*parts)
 
 
