@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agentflow import documents
 from agentflow.analysis.arrivals import parse_arrivals
 from agentflow.analysis.assignment import BackendLike
 from agentflow.analysis.load import LoadReport, report_load, shape_of
 from agentflow.analysis.metrics import Metrics
-from agentflow.analysis.scenario import WorkflowLike, build_scenarios
+from agentflow.analysis.scenario import WorkflowLike, build_scenarios, plan_of
 from agentflow.analysis.setting import Setting
 from agentflow.analysis.slo import Slo, parse_slo
 from agentflow.engine.load import Pilot
@@ -247,11 +246,9 @@ def scenario_capacities(
     AgentflowError
         If a name, a document or the objective makes no sense.
     """
-    from agentflow.plan import compile_plan
-
     objective = parse_slo(slo)
     if runs < 1:
         raise UsageError("at least one run is needed")
     scenarios = build_scenarios(workflow, backends, assign, setting)
-    plans = {s.label: compile_plan(s.workflow, s.assignment, documents.position_of) for s in scenarios}
+    plans = {scenario.label: plan_of(scenario) for scenario in scenarios}
     return capacities(plans, objective, runs, seed, threads, arrivals, told)

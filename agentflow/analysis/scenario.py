@@ -17,7 +17,7 @@ from agentflow.analysis.precision import run_to_precision
 from agentflow.analysis.setting import Setting
 from agentflow.engine.arrivals import Arrivals
 from agentflow.errors import UsageError, listed, quoted
-from agentflow.plan import Plan
+from agentflow.plan import Client, Plan, compile_plan
 from agentflow.result import Result
 from agentflow.schema import Backend, Workflow
 
@@ -36,6 +36,7 @@ class Scenario:
     workflow: Workflow
     assignment: Mapping[str, Backend]
     notes: tuple[str, ...] = ()
+    client: Client | None = None
 
 
 def simulate(
@@ -145,6 +146,7 @@ def build_scenarios(
             workflow,
             _placed(assign_backends(workflow, place, assign), setting),
             tuple(setting.notes()) if setting else (),
+            setting.client if setting else None,
         )
         for workflow in loaded
         for place in places
@@ -202,14 +204,13 @@ def run_scenarios(
 ) -> Sequence[Result]:
     """Run scenarios with the same seed and number of runs, to a precision if one is asked for."""
     from agentflow.engine import run_plan  # numba takes half a second to import
-    from agentflow.plan import compile_plan
 
     if runs < 1:
         raise UsageError("at least one run is needed")
     if precision is not None and not 0.0 < precision < 1.0:
         raise UsageError("the precision is a share between 0 and 1, such as 2%")
     coming = None if arrivals is None else parse_arrivals(arrivals)
-    plans = [compile_plan(scenario.workflow, scenario.assignment, documents.position_of) for scenario in scenarios]
+    plans = [plan_of(scenario) for scenario in scenarios]
 
     def alone(count: int) -> list[Result]:
         results = []
@@ -222,6 +223,12 @@ def run_scenarios(
     results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
     pairs = zip(scenarios, results, strict=True)
     return [replace(result, manifest=result.manifest | _facts(scenario)) for scenario, result in pairs]
+
+
+def plan_of(scenario: Scenario) -> Plan:
+    """Compile a scenario."""
+    plan = compile_plan(scenario.workflow, scenario.assignment, documents.position_of)
+    return replace(plan, client=scenario.client)
 
 
 def loaded_batch(

@@ -58,6 +58,7 @@ def pilot(plan: Plan, seed: int = 0) -> Pilot:
         resources=tuple(replace(r, concurrency=UNLIMITED, max_queue=None, per_tenant=False) for r in plan.resources),
         limits=tuple(replace(q, bounds=(None,) * 6, concurrency=None, per_tenant=False) for q in plan.limits),
         place_breakers=(-1,) * len(plan.place_breakers),
+        client=None,
     )
     times: list[F64] = []
     look = Timeline(free, Batch(runs=PILOT_RUNS), seed).run(
@@ -255,6 +256,9 @@ def _load(plan: Plan, arrivals: Arrivals, shape: Shape, found: list[_Replication
         limit_counts=np.array([look.limits for look in looks], np.int64),
         breakers=tuple(b.name for b in plan.breakers),
         breaker_counts=np.array([look.breakers for look in looks], np.int64),
+        client="" if plan.client is None else plan.client.name,
+        client_cores=0 if plan.client is None else plan.client.cores * plan.client.processes,
+        client_use=np.array([look.client for look in looks]),
         arrival_s=moments[:, 0].copy(),
         end_s=moments[:, 1].copy(),
     )
