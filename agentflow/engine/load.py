@@ -118,18 +118,21 @@ class _Slowest:
         self.most = most
         self.kept: list[tuple[F64, I64, F64]] = []
         self.held = 0
+        self.bound = -np.inf  # what is below is not among the slowest
 
     def add(self, times: F64, runs: I64, paths: F64) -> None:
         """Look at a buffer's runs."""
-        self.kept.append((times.copy(), runs.copy(), paths.copy()))
-        self.held += len(times)
-        if self.held > 2 * self.most + 1024:
+        chosen = np.flatnonzero(times >= self.bound)
+        self.kept.append((times[chosen], runs[chosen], paths[chosen]))
+        self.held += len(chosen)
+        if self.held > 1.25 * self.most + 1024:
             self._prune()
 
     def _prune(self) -> None:
         times, runs, paths = (np.concatenate(parts) for parts in zip(*self.kept, strict=True))
         chosen = np.argpartition(times, len(times) - self.most)[len(times) - self.most :]
         self.kept, self.held = [(times[chosen], runs[chosen], paths[chosen])], len(chosen)
+        self.bound = float(times[chosen].min())
 
 
 @dataclass(frozen=True)
