@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks import write_claims
 from tests.recorded import ROOT, blocks, example_output, examples, files_of, pages, replay, run_command, run_example
 
 README = ROOT / "README.md"
@@ -12,9 +13,10 @@ PICTURE = ["demo", "--plot", "docs/images/demo.png"]
 
 
 def record_examples() -> None:
-    """Write each example's output to ``examples/output/``."""
+    """Write each example's output to ``examples/output/``, and the page that quotes them."""
     for path in examples():
         example_output(path).write_text(run_example(path), encoding="utf-8")
+    write_claims.PAGE.write_text(write_claims.page(), encoding="utf-8")
 
 
 def record_page(path: Path) -> None:

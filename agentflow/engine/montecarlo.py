@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 
 import numpy as np
 
+from agentflow.engine.parallel import in_order
 from agentflow.engine.state import Output, Work, new_output, new_work
 from agentflow.plan import Plan
 from agentflow.plan import layout as L
@@ -105,7 +105,7 @@ def run_plan(
     threads : int, optional
         By default one a core. The result does not depend on it.
     progress : callable, optional
-        Is told the runs done and their number, after each block.
+        Is told now and then the runs done and their number.
 
     Returns
     -------
@@ -114,41 +114,22 @@ def run_plan(
     compile_kernel(plan)
     plan = set_hedges(plan, seed)
     total = _Total(plan, runs)
-    numbers = [np.arange(lo, min(lo + BLOCK, runs), dtype=np.int64) for lo in range(0, runs, BLOCK)]
-    lanes = _Lanes(plan)
+    lanes, blocks = _Lanes(plan), ceil(runs / BLOCK)
     count = threads or len(os.sched_getaffinity(0))
 
     def work(block: int) -> Output:
-        return _run_block(plan, lanes, numbers[block], seed, total.rows, block * BLOCK)
+        first = block * BLOCK
+        numbers = np.arange(first, min(first + BLOCK, runs), dtype=np.int64)
+        return _run_block(plan, lanes, numbers, seed, total.rows, first)
 
-    for block, output in enumerate(_in_order(work, len(numbers), min(count, len(numbers)))):
-        total.add(output)
+    def tell(taken: int) -> None:
         if progress is not None:
-            progress(min((block + 1) * BLOCK, runs), runs)
+            progress(min(taken * BLOCK, runs), runs)
+
+    in_order(work, total.add, blocks, min(count, blocks), tell)
     histogram = sum((lane.histogram for lane in lanes.made[1:]), lanes.made[0].histogram)
     beyond = sum(int(lane.work.counter[L.K_BEYOND]) for lane in lanes.made)
     return total.result(histogram, seed, _tail(plan, total.rows.times[:, 0], seed), beyond > 0)
-
-
-def _in_order(work: Callable[[int], Output], blocks: int, threads: int) -> Iterator[Output]:
-    """Yield the blocks' outputs in order, computed ahead by the threads but never far ahead."""
-    if threads <= 1:
-        yield from map(work, range(blocks))
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from _ahead(pool, work, blocks, 2 * threads)
-
-
-def _ahead(pool: Executor, work: Callable[[int], Output], blocks: int, ahead: int) -> Iterator[Output]:
-    waiting: dict[int, Future[Output]] = {}
-    following = 0
-    for block in range(blocks):
-        while len(waiting) < ahead and following < blocks:
-            waiting[following] = pool.submit(work, following)
-            following += 1
-        while not waiting[block].done():
-            wait([waiting[block]], timeout=0.2, return_when=FIRST_COMPLETED)  # short, so that Ctrl-C gets through
-        yield waiting.pop(block).result()
 
 
 def _run_block(plan: Plan, lanes: _Lanes, runs: I64, seed: int, rows: Output | None = None, at: int = 0) -> Output:
@@ -231,15 +212,27 @@ def _manifest(plan: Plan) -> dict[str, str]:
 
 def _tail(plan: Plan, e2e: F64, seed: int) -> tuple[F64, int]:
     """Critical seconds of the slow tail, by simulating its runs once more: keyed draws make them the same."""
-    rank = ceil(TAIL * len(e2e))
     if len(e2e) < 20:
         return np.zeros((len(plan.steps), L.NCOMP)), 0
-    limit = np.partition(e2e, rank - 1)[rank - 1]
-    runs = np.flatnonzero(e2e >= limit).astype(np.int64)
+    runs = slowest(e2e, ceil(TAIL * len(e2e)))
     lanes, critical = _Lanes(plan), np.zeros((len(plan.steps), L.NCOMP))
     for lo in range(0, len(runs), BLOCK):
         critical += _run_block(plan, lanes, runs[lo : lo + BLOCK], seed).critical
     return critical, len(runs)
+
+
+def slowest(values: F64, rank: int) -> I64:
+    """Find the places of the values at or above the one of a rank (1 is the smallest), in order.
+
+    Most are ruled out by a bound from the first of them, so that few are sorted and copied.
+    """
+    bound = np.quantile(values[:BLOCK], max(0.0, rank / len(values) - 0.05))
+    places = np.flatnonzero(values >= bound)
+    left = rank - (len(values) - len(places))
+    if left < 1:
+        places, left = np.arange(len(values)), rank
+    kept = values[places]
+    return places[kept >= np.partition(kept, left - 1)[left - 1]].astype(np.int64)
 
 
 def set_hedges(plan: Plan, seed: int) -> Plan:

@@ -77,6 +77,7 @@ class Encoder:
     backend_i: list[list[int]] = field(default_factory=list)
     backend_f: list[list[float]] = field(default_factory=list)
     backend_key: list[int] = field(default_factory=list)
+    backends: list[Backend] = field(default_factory=list)
     priced: bool = True
     powered: bool = True
     _dists: dict[Any, int] = field(default_factory=dict)
@@ -164,6 +165,7 @@ class Encoder:
                 ]
             )
             self.backend_key.append(hash64("backend:" + b.name))
+            self.backends.append(b)
             self.priced = self.priced and price is not None
             self.powered = self.powered and law.joules is not None
             row = len(self.backend_i) - 1

@@ -48,6 +48,11 @@ def interval(e: Estimate) -> str:
     return f"[{seconds(e.low)}, {seconds(e.high)}]"
 
 
+def rate_interval(e: Estimate) -> str:
+    """Write the bounds of a rate (1/s)."""
+    return "" if e.low is None or e.high is None else f"[{e.low:.3g}, {e.high:.3g}]"
+
+
 def in_unit(value: float, dimension: Dimension) -> str:
     """Write a figure with the unit of what it measures."""
     if dimension == "seconds":

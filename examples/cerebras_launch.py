@@ -1,0 +1,66 @@
+"""How many times faster was Cerebras at its launch, end to end, and why less than the ratio of tokens a second?
+
+Claim: 1,800 tokens/s for Llama 3.1 8B and 450 for 70B, 20 times faster than clouds of GPUs (Cerebras, "Introducing
+Cerebras Inference: AI at Instant Speed", 2024-08-27).
+From the shell: agentflow compare prompt-chain-8 --backend cerebras/llama-3.1-70b@2024-08 --backend
+groq/llama-3.1-70b@2024-09 --backend fireworks/llama-3.1-70b@2024-09
+
+The same chain of eight on each backend of that month, over the same random numbers. Together has no profile of that
+month; its own of August 2025 stands in, marked +. The H100 server is the roofline of this package at 16 requests at a
+time with vLLM of 2025, which is faster than that of the month: a bound in favour of the GPU, marked *.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+from agentflow import Comparison, compare
+from agentflow.result import TOKEN_KINDS
+
+LAUNCH = {
+    "8b": ("cerebras/llama-3.1-8b@2024-08", "sambanova/llama-3.1-8b@2024-09", "groq/llama-3.1-8b@2024-09",
+           "fireworks/llama-3.1-8b@2024-09", "together/llama-3.1-8b", "deployments/llama-3.1-8b-h100@16"),
+    "70b": ("cerebras/llama-3.1-70b@2024-08", "sambanova/llama-3.1-70b@2024-09", "groq/llama-3.1-70b@2024-09",
+            "fireworks/llama-3.1-70b@2024-09", "together/llama-3.1-70b", "deployments/llama-3.1-70b-8xh100-bf16@16"),
+}  # fmt: skip
+OUTPUT = TOKEN_KINDS.index("output")
+MARKS = {"together": "+", "deployments": "*"}
+
+
+def speeds(comparison: Comparison) -> list[float]:
+    """Return the output tokens a second of decoding in each case: tokens over decode time, all calls together."""
+    index = comparison.cases[0].result.components.index("decode")
+    results = [case.result for case in comparison.cases]
+    return [float(r.step_tokens[:, OUTPUT].sum() / r.step_component_s[:, index].sum()) for r in results]
+
+
+def main() -> None:
+    """Print the two ratios for each rival, and what of Cerebras' own time is not decoding."""
+    verdicts = []
+    for size, backends in LAUNCH.items():
+        found = compare("prompt-chain-8", backends, runs=10_000, seed=2, baseline=backends[0])
+        speed, fastest = speeds(found), found.cases[0]
+        print(f"Llama 3.1 {size}{'':29} tok/s    p50 in s  Cerebras is faster, end to end  by tok/s")
+        ratios = {}
+        for case, rate in zip(found.cases, speed, strict=True):
+            name = case.label + MARKS.get(case.label.partition("/")[0], "")
+            p50, times = case.summary.e2e_s["p50"], case.speedup["p50"]
+            assert times is not None and times.low is not None and times.high is not None
+            ratio = f"{1 / times.value:.2f} [{1 / times.high:.2f}, {1 / times.low:.2f}] times"
+            print(f"  {name:42}{rate:6,.0f}  {p50.value:9.2f}  {ratio:>31}  {speed[0] / rate:8.2f}")
+            ratios[name] = (1 / times.value, speed[0] / rate)
+        decode = sum(row.get("decode", 0.0) for row in fastest.summary.critical_mean_s.values())
+        rest = 1 - decode / fastest.summary.e2e_s["mean"].value
+        rivals = [pair for name, pair in ratios.items() if name != backends[0]]
+        ends, rates = [pair[0] for pair in rivals], [pair[1] for pair in rivals]
+        verdicts.append(
+            f"{size} is {min(ends):.1f} to {max(ends):.1f} times faster end to end, where tokens/s say {min(rates):.1f}"
+            f" to {max(rates):.1f}, because {rest:.0%} of the time on Cerebras is not decoding but prefill, network and"
+            " queue"
+        )
+        print()
+    print(textwrap.fill("Verdict: " + "; ".join(verdicts) + ".", 100))
+
+
+if __name__ == "__main__":
+    main()
