@@ -89,8 +89,8 @@ HEAD = """## Workflows: calls and tokens beside those of real agents
 
 Three workflows of the catalogue have their structure and their token laws from measured runs, see the source in each.
 Compared here are totals of a whole run, which the simulation makes of them: calls, all input tokens (each call sends
-its history again), all output tokens; p50 and p95 shall agree within {within:.0%}. Simulated with {runs:,} runs, no context
-ends; the interval is that of the simulation. The measured quantiles have one of their own: the p95 of 364
+its history again), all output tokens; p50 and p95 shall agree within {within:.0%}. Simulated with {runs:,} runs, and no
+context ends; the interval is that of the simulation. The measured quantiles have one of their own: the p95 of 364
 sessions is uncertain by some 13 % for input tokens, that of 66 runs by more. `python -m benchmarks.validate_workflows`
 prints the table, with `--measure` the measured quantiles.
 
