@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from agentflow.errors import AgentflowError
+from agentflow.loaded import Load, read_load
 from agentflow.shown import html_of
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ class Result:
         The same over the `tail_runs` runs at or above the p95 of E2E; 0 runs where they are too few.
     manifest
         Versions and the plan's fingerprint.
+    load
+        Under load: the replications, whose runs follow one another in all columns, and the resources. Else None.
     """
 
     workflow: str
@@ -187,6 +190,7 @@ class Result:
     components: tuple[str, ...] = COMPONENTS
     manifest: dict[str, str] = field(default_factory=dict)
     energy_j: NDArray[np.float64] | None = None
+    load: Load | None = None
 
     def __post_init__(self) -> None:
         if self.runs < 1:
@@ -233,8 +237,12 @@ class Result:
     def _write(self, file: BinaryIO) -> None:
         """Write the columns and, as JSON text, the facts."""
         facts = {name: getattr(self, name) for name in _FACTS}
+        if self.load is not None:
+            facts["load"] = self.load.facts()
         text = json.dumps({"agentflow_result": FORMAT, **facts}, sort_keys=True)
         columns = {name: getattr(self, name) for name in (*_PER_RUN, *_PER_STEP)}
+        if self.load is not None:
+            columns |= {f"load_{name}": column for name, column in self.load.columns().items()}
         columns["facts"] = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
         np.savez(file, **{name: column for name, column in columns.items() if column is not None})
 
@@ -279,15 +287,23 @@ def _read(file: Any) -> Result:
     facts = json.loads(bytes(file["facts"]).decode("utf-8"))
     if facts.pop("agentflow_result") != FORMAT:
         raise ValueError("written by another version of agentflow")
+    loaded = facts.pop("load", None)
     if set(facts) != set(_FACTS):
         raise ValueError("its facts are not those of a result")
     facts |= {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
-    names = {item.name for item in fields(Result)} - set(_FACTS)
+    names = {item.name for item in fields(Result)} - set(_FACTS) - {"load"}
     columns = {name: file[name] for name in names if name in file.files}
-    result = Result(**facts, **{"cost_usd": None, **columns})
+    result = Result(**facts, **{"cost_usd": None, **columns}, load=_read_load(file, loaded))
     if int(result.outcome.max()) >= len(result.outcome_names):
         raise ValueError("an outcome without a name")
     return result
+
+
+def _read_load(file: Any, facts: dict[str, Any] | None) -> Load | None:
+    """Build what a result under load has besides."""
+    if facts is None:
+        return None
+    return read_load(facts, {name[5:]: file[name] for name in file.files if name.startswith("load_")})
 
 
 def _umask() -> int:

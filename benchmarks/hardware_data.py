@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,9 @@ def engine_release(backend: str, version: str) -> str:
             "tensorrt-llm-1.1" if version.startswith("1.1") or not version else "tensorrt-llm")  # fmt: skip
     if backend == "sglang":
         return "sglang-0.5.5" if not version else "sglang-0.5.6" if version.startswith("0.5.6") else "sglang"
-    return "vllm-0.11" if not version or re.match(r"0\.(9|10|11|12)", version) else "vllm"
+    if version.startswith("0.12"):
+        return "vllm-0.12"
+    return "vllm-0.11" if not version or re.match(r"0\.(9|10|11)", version) else "vllm"
 
 
 def _speculative(model: str, row: dict[str, str], chips: float, source: str) -> bool:
@@ -158,11 +160,11 @@ def _speculative(model: str, row: dict[str, str], chips: float, source: str) -> 
     return sglang and expert <= 1 and source.startswith("model=")
 
 
-def _shape(row: dict[str, str], model: str) -> tuple[int, int, bool]:
+def _shape(row: dict[str, str], model: str, undo: bool = True) -> tuple[int, int, bool]:
     """Chips, attention data parallelism, whole experts: undoing tp x ep where both are the same chips."""
     tensor, data = _number(row["tp_size"]), _number(row["attention_dp_size"]) or 1.0
     slices, whole = _number(row["moe_tp_size"]) or 1.0, _number(row["moe_ep_size"]) or 1.0
-    square = slices > 1 and slices == whole and slices * whole in (tensor, data)
+    square = undo and slices > 1 and slices == whole and slices * whole in (tensor, data)
     wide = tensor == data > 1 and whole == tensor * data
     if square:
         return int(slices), int(slices) if data > 1 else 1, True
@@ -178,14 +180,19 @@ def _engine(name: str) -> Engine:
     return Engine(name=name)
 
 
-def inferencex(folder: Path) -> list[Serving]:
-    """InferenceX rows; a run that several dumps repeat, to within 0.5 %, counts once."""
+def inferencex(folder: Path, infer_drafts: bool = True) -> list[Serving]:
+    """InferenceX rows; a run that several dumps repeat, to within 0.5 %, counts once.
+
+    Without `infer_drafts` no row is taken for one with speculative decoding, as no column says so.
+    """
     kept: dict[tuple[Any, ...], list[Serving]] = {}
     for row in _rows(folder / "hardware" / "inferencex.csv"):
         name = MODELS.get(row["model_path"].split("/")[-1])
         if row["mode"] != "agg" or not row["silicon_tpot_ms"] or name is None or row["system"] not in CHIPS:
             continue
         found = _serving(row, name)
+        if not infer_drafts:
+            found = replace(found, deployment=found.deployment.model_copy(update={"speculation": None}))
         same = kept.setdefault(found.configuration, [])
         if not any(_close(found.tpot, r.tpot) and _close(found.ttft, r.ttft) for r in same):
             same.append(found)
@@ -197,8 +204,18 @@ def _close(a: float, b: float) -> bool:
 
 
 def _serving(row: dict[str, str], name: str) -> Serving:
+    found = _as_shaped(row, name, undo=True)
+    if found.unexplained == TOO_SMALL:  # then the number was not a product
+        found = _as_shaped(row, name, undo=False)
+    return found
+
+
+TOO_SMALL = "the weights do not fit the chips that the row states"
+
+
+def _as_shaped(row: dict[str, str], name: str, undo: bool) -> Serving:
     source, model = row["silicon_data_source"], load_model(name)
-    chips, data, whole = _shape(row, name)
+    chips, data, whole = _shape(row, name, undo)
     dynamo = "gtl_" in source
     marked = re.search(r"silicon_concurrency=(\d+)", source)
     concurrency = float(marked[1]) if marked else _number(row["batch_size"])
@@ -218,7 +235,7 @@ def _serving(row: dict[str, str], name: str) -> Serving:
         engine=_engine(engine_release(row["backend"], row["backend_version"])),
         tensor_parallel=max(chips // data, 1),
         attention_data_parallel=data,
-        expert_parallel=whole and moe,
+        expert_parallel=(whole or disaggregated) and moe,
         weights="bf16" if narrow and moe else precision,  # type: ignore[arg-type]
         expert_weights=precision,  # type: ignore[arg-type]
         kv="bf16" if precision == "bf16" else "fp8",
@@ -231,6 +248,6 @@ def _serving(row: dict[str, str], name: str) -> Serving:
     engine = engine_release(row["backend"], row["backend_version"])
     fit = memory_fit(deployment, float(row["isl"]) + float(row["osl"]))
     if fit.sequences < 1 and not why:
-        why = "the weights do not fit the chips that the row states"
+        why = TOO_SMALL
     ttft, tpot = float(row["silicon_ttft_ms"]) / 1e3, float(row["silicon_tpot_ms"]) / 1e3
     return Serving(deployment, engine, concurrency, float(row["isl"]), float(row["osl"]), ttft, tpot, why)

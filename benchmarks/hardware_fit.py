@@ -24,7 +24,7 @@ from benchmarks.hardware_data import Serving
 DECODE: dict[str, tuple[float, float, dict[str, float]]] = {
     "step_overhead": (0.7e-3, 0.5, {"e": 0.3}),
     "layer_overhead": (30e-6, 0.5, {"e": 0.2, "f": 0.2}),
-    "moe_layer_overhead": (25e-6, 0.5, {"e": 0.2, "f": 0.3}),
+    "moe_layer_overhead": (25e-6, 0.5, {"e": 0.4, "f": 0.3}),
     "mla_layer_overhead": (20e-6, 1.0, {"g": 0.3, "f": 0.3}),
     "indexer_overhead": (50e-6, 1.0, {}),
     "linear_layer_overhead": (30e-6, 1.0, {}),
@@ -38,16 +38,18 @@ DECODE: dict[str, tuple[float, float, dict[str, float]]] = {
     "int4_cost": (1.0, 0.4, {"f": 0.4}),
     "allreduce_latency": (8e-6, 0.4, {"f": 0.2, "g": 0.2}),
     "link": (0.3, 0.4, {"f": 0.2, "g": 0.2}),
-    "interference": (1.0, 0.15, {"g": 0.15}),
+    "interference": (1.0, 0.15, {"g": 0.15, "e": 0.4}),
     "tokens_per_step": (2.4, 0.2, {"g": 0.25}),
 }
 FIRST: dict[str, tuple[float, float, dict[str, float]]] = {
-    "request_overhead": (0.06, 0.7, {"e": 0.6}),
+    "request_overhead": (0.03, 0.5, {"e": 0.5}),
+    "host_layer_prefill": (0.7e-3, 0.5, {"e": 0.3}),
+    "host_moe_layer_prefill": (0.7e-3, 0.7, {"e": 0.4}),
     "prefill_steps": (1.5, 0.5, {"g": 0.3}),
-    "expert_compute": (0.25, 0.4, {"f": 0.2, "e": 0.25}),
-    "queueing": (0.5, 0.4, {"g": 0.3}),
-    "clumping": (0.2, 0.7, {"e": 0.4}),
-    "queue_cost": (1e-3, 0.7, {"e": 0.5}),
+    "expert_compute": (0.25, 0.4, {"f": 0.2, "e": 0.6}),
+    "queueing": (0.5, 0.4, {"g": 0.2}),
+    "clumping": (0.1, 0.5, {"e": 0.25}),
+    "queue_cost": (1e-3, 0.7, {"e": 0.3}),
     "speculation_prefill": (1.3, 0.3, {"g": 0.2}),
 }
 # TensorRT-LLM admits a request only when its whole answer has room; the others count on answers ending at
@@ -57,7 +59,6 @@ LIMIT = {
     "bandwidth": 0.92, "expert_bandwidth": 0.92, "kv_bandwidth": 0.92, "link": 0.92,
     "compute": 0.75, "expert_compute": 0.75, "expert_compute_mixed": 0.75,
 }  # fmt: skip  # what well-tuned kernels reach
-TYPICAL_EXPERT_COMPUTE = 0.25  # for decode steps while fitting, where reads take longer
 
 
 def family_of(row: Serving) -> str:
@@ -159,10 +160,12 @@ class Fit:
         return out
 
 
-DEFAULTS = {
+HANDED_ON = 1.0  # assumed: every kernel of these engines hands on through memory
+DEFAULTS: dict[str, Any] = {
+    "handed_on": HANDED_ON,
     "mesh_latency": 0.0,
     "host_layer": 0.0,
-    "host_layer_prefill": 0.0,
+    "sequence_overhead_prefill": 0.0,
     "link_large": None,
     "large_message": 1e15,
 }
@@ -170,7 +173,7 @@ DEFAULTS = {
 
 def predict_tpot(c: dict[str, Any], t: Table) -> tuple[Any, Any]:
     """TPOT; and seconds of a step and of decoding a token; as `serving` computes them."""
-    space: Any = SimpleNamespace(**DEFAULTS, **({"expert_compute": TYPICAL_EXPERT_COMPUTE} | c))
+    space: Any = SimpleNamespace(**DEFAULTS, **c)
     step = step_time(t.decode, space).total * (1 + t.draft * 1.5 / t.layers)
     own = step / np.where(t.draft > 0, c["tokens_per_step"], 1.0)
     work = prefill_work(t.prefill, space, mixed=True)
@@ -179,7 +182,7 @@ def predict_tpot(c: dict[str, Any], t: Table) -> tuple[Any, Any]:
 
 def predict_ttft(c: dict[str, Any], t: Table, parts: tuple[Any, Any]) -> Any:
     """TTFT as `serving.first_token` computes it."""
-    _, (step, own) = parts
+    tpot, (step, own) = parts
     space: Any = SimpleNamespace(**DEFAULTS, **c)
     work = prefill_work(t.prefill, space)
     alone = step_time(t.prefill, space, prefill=True).total
@@ -188,7 +191,7 @@ def predict_ttft(c: dict[str, Any], t: Table, parts: tuple[Any, Any]) -> Any:
     behind = np.maximum((-rest + np.sqrt(rest * rest + 4 * work * decoding)) / 2 - work, 0.0)
     clumped = (c["clumping"] * work + c["queue_cost"]) * np.maximum(t.rank - 1, 0.0)
     handling = c["request_overhead"] * np.where(t.draft > 0, c["speculation_prefill"], 1.0)
-    return handling + alone + c["prefill_steps"] * step + c["queueing"] * behind + clumped + t.beyond * decoding
+    return handling + alone + c["prefill_steps"] * step + c["queueing"] * behind + clumped + t.beyond * t.output * tpot
 
 
 def solve(fit: Fit, t: Table, predict: Any, measured: Any, start: Any = None, pull: float = 0.12) -> Any:

@@ -1,6 +1,6 @@
 """Measure the engine, in one run beside the same work in SimPy, and print a Markdown table.
 
-    python -m benchmarks.speed [--rounds 7] [--json FILE] [--quick]
+    python -m benchmarks.speed [--rounds 11] [--json FILE] [--quick] [--record]
 
 Rates are per CPU-second (user and system time of all threads), medians of interleaved rounds: what the
 machine does besides hits all rows alike. ``docs/decisions/0005`` says which SimPy is meant by which row.
@@ -20,16 +20,21 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import numba
 
 from agentflow.engine import run_plan
 from benchmarks import models
 from benchmarks.simpy_w1 import Lean, Plain, simulate
 
+PAGE = models.ROOT / "benchmarks" / "README.md"
+MARK = "<!-- what follows is written by --record -->"
 CHAINS = (1, 2, 5, 10, 20, 50, 100, 200)
 WIDTHS = (8, 20, 50, 100)
-CALLS_A_SAMPLE = 2_000_000  # about a third of a second at the engine's rate
+CALLS_A_SAMPLE = 500_000  # results stay small: fresh memory costs more than the work on some machines
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ def cases(quick: bool) -> list[Case]:
     """List everything that is measured side by side."""
     calls = CALLS_A_SAMPLE // 10 if quick else CALLS_A_SAMPLE
     w1 = models.w1()
-    runs = sized(w1, calls)
+    runs = sized(w1, 4 * calls)
     simpy_runs = 2000 if quick else 6000
     rows = [
         engine_case("W1", w1, runs),
@@ -202,16 +207,29 @@ def markdown(rates: dict[str, dict[str, float]], other: dict[str, float]) -> str
     return "\n".join(lines)
 
 
+def record(table: str) -> None:
+    """Write the table into the page, with the day and the machine's kind."""
+    page = PAGE.read_text(encoding="utf-8")
+    kept = page[: page.index(MARK) + len(MARK)]
+    versions = f"Python {platform.python_version()}, numba {numba.__version__}, {os.cpu_count()} cores"
+    day = datetime.now(UTC).date()
+    PAGE.write_text(f"{kept}\n\nRecorded {day}: {versions} ({platform.machine()}).\n\n{table}\n", encoding="utf-8")
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--quick", action="store_true", help="a tenth of the work: whether it runs, not how fast")
     parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--record", action="store_true", help="also write the table into benchmarks/README.md")
     options = parser.parse_args()
     rates = measure(cases(options.quick), options.rounds)
     other = processes(options.rounds, options.quick)
-    print(markdown(rates, other))
+    table = markdown(rates, other)
+    print(table)
+    if options.record:
+        record(table)
     if options.json:
         machine = {
             "python": platform.python_version(),

@@ -13,6 +13,7 @@ from agentflow.hardware.demand import Demand, decode_demand, prefill_demand
 from agentflow.hardware.timing import step_time
 from agentflow.schema.deployment import Constants, Deployment, Engine
 from benchmarks.hardware_data import Kernel
+from benchmarks.hardware_fit import HANDED_ON
 
 FAMILIES = ("ampere", "hopper")
 # constant: (start, log-sd, fitted apart for each family)
@@ -21,6 +22,7 @@ SPEC: dict[str, tuple[float, float, bool]] = {
     "host_layer_prefill": (0.6e-3, 1.0, True),
     "layer_overhead": (30e-6, 1.0, True),
     "sequence_overhead": (0.3e-3, 1.0, False),
+    "sequence_overhead_prefill": (5e-3, 1.0, True),
     "bandwidth": (0.6, 0.2, True),
     "compute": (0.6, 0.2, True),
     "link": (0.3, 0.5, True),
@@ -55,7 +57,7 @@ def _unpack(vector: Any) -> dict[str, Constants]:
             raw = float(np.exp(vector[at + (f if apart else 0)]))
             values[name] = min(raw, 0.9) if name in ("bandwidth", "compute", "link", "link_large") else raw
             at += len(FAMILIES) if apart else 1
-        out[family] = Constants(**values, large_message=LARGE_MESSAGE)
+        out[family] = Constants(**values, large_message=LARGE_MESSAGE, handed_on=HANDED_ON)
     return out
 
 

@@ -13,7 +13,8 @@ from agentflow.schema.fields import field_texts, summary_of
 
 WORKFLOW = ["Workflow", "Defaults", "Budget", "ChatStep", "EmbeddingsStep", "RetrievalStep", "GuardrailStep",
             "ToolStep", "HumanStep", "WaitStep", "MapStep", "LoopStep", "WorkflowStep", "InputTokens", "Media",
-            "ErrorSpec", "Timeout", "RetryPolicy", "Fallback", "Hedge", "Catch", "Quorum"]  # fmt: skip
+            "ErrorSpec", "Timeout", "RetryPolicy", "CircuitBreaker", "Fallback", "Hedge", "Catch",
+            "Quorum"]  # fmt: skip
 KINDS = {
     "DurationDistribution": "duration, or a [distribution](distributions.md)",
     "CountDistribution": "count, or a [distribution](distributions.md)",

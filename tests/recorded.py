@@ -118,7 +118,8 @@ def files_of(page: str) -> dict[str, str]:
 def replay(session: str, folder: Path = ROOT) -> str:
     """Run the ``$ agentflow ...`` lines of a recorded session again; give the session that this makes.
 
-    ``> /dev/null`` drops an output; ``$ echo $?`` prints the exit code of the command before it.
+    ``> /dev/null`` drops an output, ``> old.json`` writes it into the folder; ``$ echo $?`` prints the exit code of the
+    command before it.
     """
     lines, code = [], 0
     for line in session.splitlines():
@@ -128,12 +129,16 @@ def replay(session: str, folder: Path = ROOT) -> str:
         if line == "$ echo $?":
             lines.append(str(code))
             continue
-        text, silent, _ = line.removeprefix("$ ").partition(" > /dev/null")
+        text, silent, target = line.removeprefix("$ ").partition(" > ")
         program, *arguments = shlex.split(text, comments=True)
         if program != "agentflow":
             raise ValueError(f"only agentflow's own output can be recorded, not that of {program!r}")
         done = run_command(arguments, folder)
         code = done.returncode
+        if silent and target != "/dev/null":
+            if folder == ROOT:
+                raise ValueError(f"{target}: a page that writes files holds a document of its own, and runs beside it")
+            (folder / target).write_text(done.stdout, encoding="utf-8")
         printed = done.stdout + done.stderr if code == 2 else done.stdout
         lines += [] if silent else [line.rstrip() for line in printed.rstrip().splitlines()]
     return "\n".join(lines) + "\n"

@@ -76,12 +76,15 @@ class Made:
 
 
 @st.composite
-def cases(draw: Draw, most: int = 4, depth: int = 2, only: Features = frozenset(FEATURES)) -> Case:
+def cases(
+    draw: Draw, most: int = 4, depth: int = 2, only: Features = frozenset(FEATURES), always: Features = frozenset()
+) -> Case:
     """Draw a case: at most `most` steps in a body, bodies nested at most `depth` deep, these features `only`."""
     if draw(st.integers(0, 9)) == 9:
         features = only
     else:
         features = draw(st.frozensets(st.sampled_from(sorted(only)), max_size=7))
+    features |= always
     made = _body(draw, features, Place(), most, depth)
     document: dict[str, Any] = {"steps": made.steps}
     if "retry" in features and draw(st.booleans()):

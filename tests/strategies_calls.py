@@ -155,7 +155,18 @@ def _call(draw: Draw, features: Features) -> make.Step:
         step["hedge"] = {"after": draw(eighths(1, 24)) + OFF_GRID, "max_hedges": draw(st.integers(1, 3))}
     if "routes" in features and draw(st.booleans()):
         step["routes"] = draw(_routes())
+    if "breaker" in features and draw(st.integers(0, 2)):
+        step["circuit_breaker"] = draw(_breaker())
     return step
+
+
+@st.composite
+def _breaker(draw: Draw) -> dict[str, Any]:
+    """Draw a circuit breaker; it counts under load only."""
+    breaker = {"failures": draw(st.integers(1, 3)), "open_for": draw(eighths(1, 40)) + OFF_GRID}
+    if draw(st.booleans()):
+        breaker["on"] = sorted(draw(error_names()))
+    return {**breaker, "trials": draw(st.integers(1, 2))}
 
 
 @st.composite
@@ -296,7 +307,9 @@ def _backend(draw: Draw, features: Features, name: str) -> Backend:
 def _served(draw: Draw, own: dict[str, Any]) -> dict[str, Any]:
     """Draw the law of a deployment or of a table."""
     if draw(st.booleans()):
-        speculation = st.sampled_from([None, {"draft_tokens": 3, "tokens_per_step": 2.5}])
+        speculation = st.sampled_from(
+            [None, {"draft_tokens": 3, "tokens_per_step": 2.5}, {"draft_tokens": 4, "acceptance": 0.7}]
+        )
         deployment = make.slow_deployment(watts=draw(st.sampled_from([None, 100.0])), speculation=draw(speculation))
         load = {"concurrency": draw(st.sampled_from([1, 2.5])), "input_tokens": 20, "output_tokens": 30}
         return {"deployment": {"deployment": deployment, **load, **own}}

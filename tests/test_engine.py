@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from agentflow import documents
 from agentflow.engine import run_plan, trace_runs
+from agentflow.engine.montecarlo import slowest
 from agentflow.errors import PlanError
 from agentflow.plan import MAX_NODES, compile_plan
 from agentflow.plan.normal import polynomials
@@ -80,3 +82,19 @@ def test_too_large_a_plan_names_what_makes_it_so() -> None:
     with pytest.raises(PlanError, match=r"outer.*at most 100,000 fit"):
         compile_plan(big, PLACE)
     assert MAX_NODES == 100_000
+
+
+@pytest.mark.parametrize("kind", ["spread", "rising", "falling", "few values", "first ones largest"])
+@pytest.mark.parametrize("size", [1, 20, 4096, 30_001])
+def test_the_slowest_are_those_at_or_above_the_rank(kind: str, size: int) -> None:
+    rng = np.random.default_rng(size)
+    values = rng.lognormal(size=size)
+    if kind == "few values":
+        values = rng.integers(0, 3, size).astype(float)
+    elif kind == "first ones largest":
+        values[:5000] += 1000.0
+    elif kind != "spread":
+        values = np.sort(values)[:: 1 if kind == "rising" else -1]
+    for rank in {1, max(1, size // 2), math.ceil(0.95 * size), size}:
+        expected = np.flatnonzero(values >= np.sort(values)[rank - 1])
+        assert np.array_equal(slowest(values, rank), expected)

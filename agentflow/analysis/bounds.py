@@ -15,8 +15,8 @@ from agentflow.errors import CapacityError, UsageError
 from agentflow.hardware.account import energy_per_token
 from agentflow.hardware.architecture import parameters
 from agentflow.hardware.capacity import check, memory_fit
-from agentflow.hardware.demand import decode_demand, dtypes
-from agentflow.hardware.serving import decode_step, prefill_time, tokens_per_step
+from agentflow.hardware.demand import dtypes, slow_share
+from agentflow.hardware.serving import decode_step, prefill_time, step_demand, tokens_per_step
 from agentflow.schema.deployment import Deployment
 from agentflow.schema.quantities import BYTES
 
@@ -145,7 +145,7 @@ def _point(deployment: Deployment, batch: float, context: float, price: float | 
     step = decode_step(deployment, batch, context)
     seconds = float(step.total) / tokens_per_step(deployment)
     per_chip = batch / seconds / deployment.chips
-    demand = decode_demand(deployment, batch, context)
+    demand = step_demand(deployment, batch, context)
     # Stages take turns: what a micro-batch asks of one stage at a time, all of them give at once.
     turns = deployment.pipeline_parallel
     math = demand.dense_math + demand.expert_math + demand.attention_math
@@ -236,13 +236,18 @@ def fewest_chips(deployment: Deployment, context: float = 1000) -> Deployment:
         ways = [(1, 1)]
     else:
         ways += [(widths[-1], stages) for stages in range(2, 4096 if deployment.chip.kind == "lpu" else 129)]
+    slow = None
     for tensor, stages in ways:
         made = deployment.model_copy(update={"tensor_parallel": tensor, "pipeline_parallel": stages})
         try:
             check(made, context)
         except CapacityError:
             continue
-        return made
+        if slow_share(made) == 0:
+            return made
+        slow = slow or made  # from its slowest tier, if there is no other way
+    if slow is not None:
+        return slow
     check(deployment, context)
     raise CapacityError(f"{deployment.model.name} does not fit on any number of {deployment.chip.name}")
 

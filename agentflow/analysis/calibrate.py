@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentflow.analysis.calibration import Calibration, QuantileRow, e2e_draws, fitted_rows, qq_pairs
+from agentflow.analysis.drift import ONE_PROVIDER, assumed_drift
 from agentflow.analysis.fit import ENOUGH, SPEED_SPREAD, TTFT_SPREAD, Fit, StallSplit, fit, split_stalls
 from agentflow.analysis.requests import Requests, RequestSummary
 from agentflow.analysis.variation import LEAST_RUNS, Prefill, RunVariation, between_runs, prefill
@@ -40,6 +41,8 @@ LEAST = 3
 
 PLAUSIBLE_SECONDS = (1e-6, 1e6)
 PLAUSIBLE_RATES = (1e-4, 1e8)
+
+OWN_DRIFT = f"drift from day to day is assumed: {ONE_PROVIDER.ttft:.1%} in TTFT, {ONE_PROVIDER.speed:.1%} in speed"
 
 PROBABILITIES = (0.05, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
 
@@ -109,7 +112,7 @@ def calibrate_summary(
             raise CalibrationError(f"{summary.source}:1: the percentiles of {label} do not ascend; export them again")
         laws.append(_rounded(Quantiles(points=points)))
     tokens = 0 if math.isnan(summary.input_tokens) else round(summary.input_tokens)
-    measured = Measured(ttft=laws[0], ttft_input_tokens=tokens, decode_rate=laws[1])
+    measured = Measured(ttft=laws[0], ttft_input_tokens=tokens, decode_rate=laws[1], drift=ONE_PROVIDER)
     title, provider, model = _names(name, summary.model, summary.source)
     day = as_of or _day(summary.date)
     evidence = Evidence(
@@ -128,10 +131,11 @@ def calibrate_summary(
         as_of=day,
         law=Law(measured=measured),
         errors={"server_error": ErrorSpec(probability=share)} if share > 0.0 else {},
-        evidence=(evidence,),
+        evidence=(evidence, assumed_drift()),
     )
     fits = [Fit(law, f"{len(summary.ttft)} quantiles", summary.n) for law in laws[:2]]
     notes = ["a summary has no requests: no choice of family, no stalls, no QQ plot; better give the requests"]
+    notes.append(OWN_DRIFT)
     if share > 0.0:
         notes.append(f"{share:.1%} of the requests failed, of unknown kind: taken as server_error")
     return Calibration(backend, fits[0], fits[1], _summary_rows(summary, measured), {}, summary.n, {}, tuple(notes))
@@ -212,6 +216,7 @@ def _measured(parts: _Parts) -> Measured:
         decode_rate=_rounded(parts.rate.law),
         variation=Variation(between_runs=_round(parts.runs.between)),
         stall=stall,
+        drift=ONE_PROVIDER,
     )
 
 
@@ -241,6 +246,7 @@ def _backend(
     ]
     if errors:
         evidence.append(Evidence(figures=("errors",), source=source, date=day, n=tried, kind="measured"))
+    evidence.append(assumed_drift())
     return Backend(
         name=title,
         provider=provider,
@@ -308,6 +314,7 @@ def _notes(requests: Requests, parts: _Parts, failed: Mapping[str, int], day: da
     if failed.get("rate_limit"):
         share = failed["rate_limit"] / len(requests)
         notes.append(f"{share:.0%} rate-limited at this test's pace: for a slower client, lower errors.rate_limit")
+    notes.append(OWN_DRIFT)
     if day is None:
         notes.append("no date is known: give --as-of, trends and readers need it")
     if failed.get("client"):

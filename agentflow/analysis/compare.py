@@ -79,7 +79,8 @@ def compare_results(labels: Sequence[str], results: Sequence[Result], baseline: 
     ValueError
         If seeds or numbers of runs differ: the runs would not be paired.
     """
-    if len({(result.seed, result.runs) for result in results}) != 1:
+    replications = [1 if result.load is None else result.load.replications for result in results]
+    if len({(r.seed, r.runs, n) for r, n in zip(results, replications, strict=True)}) != 1:
         raise ValueError("a comparison needs results of one seed and one number of runs")
     metrics = [Metrics(result) for result in results]
     summaries = [summary_of(metric) for metric in metrics]
@@ -108,14 +109,19 @@ def paired_ratio(above: Metrics, below: Metrics, stat: Stat) -> Estimate | None:
     a, b = above.column("e2e_s", stat), below.column("e2e_s", stat)
     if min(a.value, b.value) <= 0.0:
         return None
+    if above.replications > 1:
+        logs = np.log(above.by_replication(above.result.e2e_s, stat) / below.by_replication(below.result.e2e_s, stat))
+        half = mean_estimate(logs).half_width or 0.0
+        middle = math.log(a.value / b.value)
+        return Estimate(middle, middle - half, middle + half).map(math.exp)
     if stat == "mean":
         relative = above.result.e2e_s / a.value - below.result.e2e_s / b.value
         spread = mean_estimate(relative)
-        half = spread.half_width
+        width = spread.half_width
         log_ratio = math.log(a.value / b.value)
-        if half is None:
+        if width is None:
             return Estimate(a.value / b.value, runs_needed=spread.runs_needed)
-        return Estimate(log_ratio, log_ratio - half, log_ratio + half).map(math.exp)
+        return Estimate(log_ratio, log_ratio - width, log_ratio + width).map(math.exp)
     if min(a.value if a.low is None else a.low, b.value if b.low is None else b.low) <= 0.0:
         return None
     correlation = _correlation(above.result.e2e_s, a.value, below.result.e2e_s, b.value)
@@ -124,6 +130,13 @@ def paired_ratio(above: Metrics, below: Metrics, stat: Stat) -> Estimate | None:
 
 def paired_difference(minuend: Metrics, subtrahend: Metrics, stat: Stat) -> Estimate:
     """Estimate the difference of two scenarios' mean or quantile of E2E, in seconds."""
+    if minuend.replications > 1:
+        each = minuend.by_replication(minuend.result.e2e_s, stat) - subtrahend.by_replication(
+            subtrahend.result.e2e_s, stat
+        )
+        value = minuend.column("e2e_s", stat).value - subtrahend.column("e2e_s", stat).value
+        half = mean_estimate(each).half_width or 0.0
+        return Estimate(value, value - half, value + half)
     if stat == "mean":
         return mean_estimate(minuend.result.e2e_s - subtrahend.result.e2e_s)
     a, b = minuend.column("e2e_s", stat), subtrahend.column("e2e_s", stat)

@@ -9,17 +9,32 @@ up before they are squared.
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections import defaultdict
 from collections.abc import Mapping
 from math import exp, sqrt
 
 from agentflow.result import Result
-from agentflow.schema import Backend
+from agentflow.schema import Backend, Drift, Evidence
 
 Z95 = 1.959963984540054
 KEY = "drift"
 """Where a result's manifest keeps the backends' drift."""
+
+ONE_PROVIDER = Drift(ttft=0.175, speed=0.095)
+"""Daily medians of one live provider (November 2026): all that is measured of any."""
+
+
+def assumed_drift() -> Evidence:
+    """Return the evidence for a profile that takes its drift from another provider's."""
+    return Evidence(
+        figures=("drift",),
+        source="Daily medians of one live provider",
+        date=datetime.date(2026, 11, 21),
+        kind="assumed",
+        note="coefficient of variation from day to day; one load test cannot tell its own",
+    )
 
 
 def drift_of(assignment: Mapping[str, Backend]) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentflow.analysis.assignment import BackendLike
-from agentflow.analysis.scenario import Progress, WorkflowLike, build_scenarios, run_scenarios
+from agentflow.analysis.scenario import Progress, Scenario, WorkflowLike, build_scenarios, run_scenarios
+from agentflow.analysis.setting import Setting
 from agentflow.analysis.stack import by_component
 from agentflow.analysis.summary import Summary, summarize
 from agentflow.estimate import Estimate, mean_estimate, share_estimate
@@ -128,12 +129,13 @@ def explain(
     seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
+    setting: Setting | None = None,
 ) -> Explanation:
     """Simulate a workflow and say where its seconds go.
 
     Parameters
     ----------
-    workflow, backend, assign, runs, seed, threads, progress
+    workflow, backend, assign, runs, seed, threads, progress, setting
         As for `simulate`.
 
     Raises
@@ -141,10 +143,20 @@ def explain(
     AgentflowError
         As for `simulate`.
     """
+    return explain_scenario(build_scenarios(workflow, backend, assign, setting)[0], runs, seed, threads, progress)
+
+
+def explain_scenario(
+    scenario: Scenario,
+    runs: int = 10_000,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Explanation:
+    """Do the same for a scenario that is at hand."""
     from agentflow import documents
     from agentflow.plan import compile_plan
 
-    scenario = build_scenarios(workflow, backend, assign)[0]
     result = run_scenarios([scenario], runs, seed, threads, None, progress)[0]
     plan = compile_plan(scenario.workflow, scenario.assignment, documents.position_of)
     return explain_result(plan, result)

@@ -67,14 +67,48 @@ class Metrics:
         return self._ordered[column]
 
     def column(self, column: str, stat: Stat) -> Estimate:
-        """Estimate the mean or a quantile of a per-run column."""
+        """Estimate the mean or a quantile of a per-run column; under load from the replications."""
+        if self.replications > 1:
+            return self._replicated(getattr(self.result, column), stat)
         if stat == "mean":
             return mean_estimate(getattr(self.result, column))
         return quantile_estimate(self.ordered(column), stat)
 
+    @property
+    def replications(self) -> int:
+        """Independent replications that the runs come from; 1 where the runs themselves are independent."""
+        return 1 if self.result.load is None else self.result.load.replications
+
+    def by_replication(self, column: NDArray[Any], stat: Stat) -> NDArray[np.float64]:
+        """Return the mean or a quantile of a per-run column in each replication."""
+        rows = column.reshape(self.replications, -1)
+        found: NDArray[np.float64] = rows.mean(axis=1) if stat == "mean" else np.quantile(rows, stat, axis=1)
+        return found
+
+    def _replicated(self, column: NDArray[Any], stat: Stat) -> Estimate:
+        """Estimate a figure of runs that depend on one another: Student's interval over the replications."""
+        value = float(column.mean() if stat == "mean" else np.quantile(column, stat))
+        spread = mean_estimate(self.by_replication(column, stat))
+        half = spread.half_width or 0.0
+        return Estimate(value, max(0.0, value - half), value + half)
+
+    def inflation(self) -> float:
+        """How many runs under load tell as much as one alone: the variance of E2E's mean over that of such runs."""
+        if self.replications == 1:
+            return 1.0
+        values = self.result.e2e_s
+        alone = float(values.var(ddof=1)) / len(values)
+        seen = float(self.by_replication(values, "mean").var(ddof=1)) / self.replications
+        return max(1.0, seen / alone) if alone > 0.0 else 1.0
+
     def outcome(self, name: str) -> Estimate:
         """Estimate the share of runs that end with an outcome."""
         names = self.result.outcome_names
+        if self.replications > 1 and name in names:
+            ended = self.result.outcome == names.index(name)
+            found = self._replicated(ended, "mean")
+            if found.low != found.high:
+                return Estimate(found.value, found.low, min(1.0, found.high or 1.0))
         count = np.count_nonzero(self.result.outcome == names.index(name)) if name in names else 0
         return share_estimate(int(count), self.result.runs)
 
@@ -82,12 +116,13 @@ class Metrics:
         """Estimate the mean or a quantile of the latency of a step's visits, from its histogram.
 
         Visits of one run depend on one another (they share its speed factors), so the interval counts a
-        run's visits as one. It reaches to the edges of the bins that hold its ranks.
+        run's visits as one, and under load as many runs as one as `inflation` says. It reaches to the edges of the
+        bins that hold its ranks.
         """
         result = self.result
         visits = int(result.step_executions[step])
         counts = result.step_latency_hist[step]
-        independent = min(visits, result.runs)
+        independent = int(min(visits, result.runs) / self.inflation())
         mean = float(result.step_latency_sum[step]) / visits if visits else 0.0
         if stat == "mean":
             if independent < 2:
@@ -149,6 +184,15 @@ def figure(metrics: Metrics, name: str) -> Figure:
         what, why = ("energy", "power") if dimension == "joules" else ("cost", "price")
         raise UsageError(f"{printable(name)}: no {what} is known, because a backend of this scenario has no {why}")
     return Figure(name, dimension, metrics.column(column, stat))
+
+
+def column_of(name: str) -> tuple[str, Stat] | None:
+    """Return the per-run column and the statistic that a figure is; None for one that is not of a column."""
+    match = _STAT.fullmatch(name)
+    subject = match["subject"] if match else name
+    if subject not in _COLUMNS:
+        return None
+    return _COLUMNS[subject][0], parse_stat(match["mean"], match["percent"], name) if match else "mean"
 
 
 def _outcome(metrics: Metrics, name: str) -> Figure:

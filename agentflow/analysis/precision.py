@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from agentflow.estimate import quantile_estimate, runs_needed
+from agentflow.analysis.metrics import Metrics
+from agentflow.estimate import runs_needed
 from agentflow.result import Result
 
 MOST_RUNS = 4_000_000
@@ -16,7 +15,7 @@ MOST_RUNS = 4_000_000
 
 def relative_half_width(result: Result) -> float:
     """Return the half-width of the interval of the p95 of E2E over the p95; infinity without an interval."""
-    estimate = quantile_estimate(np.sort(result.e2e_s), 0.95)
+    estimate = Metrics(result).column("e2e_s", 0.95)
     if estimate.half_width is None:
         return math.inf
     if estimate.half_width == 0.0:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agentflow import documents
+from agentflow.analysis.arrivals import parse_arrivals
 from agentflow.analysis.assignment import BackendLike, assign_backends
 from agentflow.analysis.compare import Comparison, compare_results
 from agentflow.analysis.drift import KEY, drift_of
+from agentflow.analysis.load import shape_of
 from agentflow.analysis.precision import run_to_precision
 from agentflow.analysis.setting import Setting
+from agentflow.engine.arrivals import Arrivals
 from agentflow.errors import UsageError, listed, quoted
+from agentflow.plan import Plan
 from agentflow.result import Result
 from agentflow.schema import Backend, Workflow
 
@@ -43,6 +47,7 @@ def simulate(
     seed: int = 0,
     threads: int | None = None,
     precision: float | None = None,
+    arrivals: str | None = None,
     progress: Progress | None = None,
     setting: Setting | None = None,
 ) -> Result:
@@ -65,6 +70,9 @@ def simulate(
         Threads to use; by default one a core. The result does not depend on it.
     precision
         Go on until the 95 % interval of the p95 of E2E is within this share of it, for example 0.02.
+    arrivals
+        How runs arrive, such as `poisson:0.5/s` (see `analysis.arrivals`): they then share the backends that have a
+        `capacity`, and intervals come from independent replications. Without it each run is alone.
     progress
         Is told how many runs are done, and of how many.
     setting
@@ -78,7 +86,7 @@ def simulate(
     """
     document = load(workflow)
     scenario = build_scenarios(document, backend, assign, setting)[0]
-    return run_scenarios([scenario], runs, seed, threads, precision, progress)[0]
+    return run_scenarios([scenario], runs, seed, threads, precision, progress, arrivals)[0]
 
 
 def compare(
@@ -90,6 +98,7 @@ def compare(
     seed: int = 0,
     threads: int | None = None,
     precision: float | None = None,
+    arrivals: str | None = None,
     progress: Progress | None = None,
     baseline: str | None = None,
     setting: Setting | None = None,
@@ -110,7 +119,7 @@ def compare(
     """
     scenarios = build_scenarios(workflows, backends, assign, setting)
     position = find_baseline(scenarios, baseline)
-    results = run_scenarios(scenarios, runs, seed, threads, precision, progress)
+    results = run_scenarios(scenarios, runs, seed, threads, precision, progress, arrivals)
     return compare_results([scenario.label for scenario in scenarios], results, position)
 
 
@@ -189,6 +198,7 @@ def run_scenarios(
     threads: int | None = None,
     precision: float | None = None,
     progress: Progress | None = None,
+    arrivals: str | None = None,
 ) -> Sequence[Result]:
     """Run scenarios with the same seed and number of runs, to a precision if one is asked for."""
     from agentflow.engine import run_plan  # numba takes half a second to import
@@ -198,17 +208,45 @@ def run_scenarios(
         raise UsageError("at least one run is needed")
     if precision is not None and not 0.0 < precision < 1.0:
         raise UsageError("the precision is a share between 0 and 1, such as 2%")
+    coming = None if arrivals is None else parse_arrivals(arrivals)
     plans = [compile_plan(scenario.workflow, scenario.assignment, documents.position_of) for scenario in scenarios]
 
-    def batch(count: int) -> list[Result]:
+    def alone(count: int) -> list[Result]:
         results = []
         for done, plan in enumerate(plans):
             report = _part(progress, done * count, len(plans) * count)
-            result = run_plan(plan, count, seed, threads=threads, progress=report)
-            results.append(replace(result, manifest=result.manifest | _facts(scenarios[done])))
+            results.append(run_plan(plan, count, seed, threads=threads, progress=report))
         return results
 
-    return batch(runs) if precision is None else run_to_precision(batch, runs, precision)
+    batch = alone if coming is None else loaded_batch(plans, coming, arrivals or "", seed, threads, progress)
+    results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
+    pairs = zip(scenarios, results, strict=True)
+    return [replace(result, manifest=result.manifest | _facts(scenario)) for scenario, result in pairs]
+
+
+def loaded_batch(
+    plans: Sequence[Plan],
+    arrivals: Arrivals,
+    written: str,
+    seed: int,
+    threads: int | None,
+    progress: Progress | None,
+) -> Callable[[int], list[Result]]:
+    """Return what runs plans under the same load, cut up in the same way so that their runs are paired."""
+    from agentflow.engine.load import pilot, run_load
+
+    alone = [pilot(plan, seed) for plan in plans]
+
+    def batch(count: int) -> list[Result]:
+        shapes = [shape_of(plan, arrivals, single, count) for plan, single in zip(plans, alone, strict=True)]
+        shape = max(shapes, key=lambda shape: shape.warmup)
+        total, results = shape.replications * shape.runs, []
+        for done, (plan, single) in enumerate(zip(plans, alone, strict=True)):
+            report = _part(progress, done * total, len(plans) * total)
+            results.append(run_load(plan, arrivals, shape, seed, threads, report, written, single))
+        return results
+
+    return batch
 
 
 def _facts(scenario: Scenario) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agentflow.analysis.region import WARM, from_region
 from agentflow.analysis.trends import Trend, project
 from agentflow.documents import load_network
-from agentflow.errors import UsageError
+from agentflow.errors import UsageError, listed, quoted
 from agentflow.schema import Backend
 
 
@@ -27,6 +27,8 @@ class Setting:
         Trends, from each profile's date to `when`.
     when
         The date of the scenario; needed with a trend.
+    tier
+        The customer's tier, whose rate limits count under load, where a backend has one of that name.
     """
 
     region: str | None = None
@@ -34,6 +36,7 @@ class Setting:
     price: Trend | None = None
     speed: Trend | None = None
     when: datetime.date | None = None
+    tier: str | None = None
 
     def __post_init__(self) -> None:
         if (self.price or self.speed) and self.when is None:
@@ -45,6 +48,8 @@ class Setting:
         """Return the backends as they are in this setting; the same backend stays the same object."""
         network = load_network() if self.region else None
         made: dict[int, Backend] = {}
+        if self.tier is not None:
+            _check_tier(self.tier, list(assignment.values()))
         for backend in assignment.values():
             if id(backend) in made:
                 continue
@@ -53,6 +58,8 @@ class Setting:
                 found = from_region(found, self.region, network, self.new_connections)
             if self.when is not None:
                 found = project(found, self.when, price=self.price, speed=self.speed)
+            if self.tier is not None:
+                found = found.model_copy(update={"tier": _tier(self.tier, found) or found.tier})
             made[id(backend)] = found
         return {step: made[id(backend)] for step, backend in assignment.items()}
 
@@ -65,4 +72,17 @@ class Setting:
         for what, trend in (("prices", self.price), ("speeds", self.speed)):
             if trend is not None:
                 notes.append(f"{what} {trend.text} from each profile's date to {self.when}, an extrapolation")
+        if self.tier is not None:
+            notes.append(f"the rate limits of {quoted(self.tier)} as token buckets, full at first")
         return notes
+
+
+def _tier(name: str, backend: Backend) -> str | None:
+    """Return a backend's own spelling of a tier; None if it has none of that name."""
+    return next((limit.tier for limit in backend.limits if limit.tier.casefold() == name.casefold()), None)
+
+
+def _check_tier(name: str, backends: list[Backend]) -> None:
+    if all(_tier(name, backend) is None for backend in backends):
+        known = sorted({limit.tier for backend in backends for limit in backend.limits})
+        raise UsageError(f"no backend here has a tier {quoted(name)}; there are {listed(known) if known else 'none'}")

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentflow.analysis.drift import drift_factor
+from agentflow.analysis.load import LoadReport, report_load
 from agentflow.analysis.metrics import Metrics, Stat
+from agentflow.analysis.slo import Slo
 from agentflow.estimate import Estimate
 from agentflow.result import TOKEN_KINDS, Result
 
@@ -74,6 +76,8 @@ class Summary:
     critical_mean_s, critical_tail_s
         Mean seconds on the critical path over all runs, and over the slowest 5 %; None where the runs are too
         few for a tail.
+    load
+        What load did; None for runs that do not meet.
     drift
         Bounds of E2E (s) with the providers' day-to-day drift, by name of `STATS`; None where a backend states none.
     """
@@ -95,6 +99,7 @@ class Summary:
     steps: tuple[StepSummary, ...]
     critical_mean_s: Seconds
     critical_tail_s: Seconds | None
+    load: LoadReport | None = None
     drift: dict[str, tuple[float, float]] | None = None
 
 
@@ -103,8 +108,8 @@ def summarize(result: Result) -> Summary:
     return summary_of(Metrics(result))
 
 
-def summary_of(metrics: Metrics) -> Summary:
-    """Do the same from figures some of which may be at hand already."""
+def summary_of(metrics: Metrics, slo: Slo | None = None) -> Summary:
+    """Do the same from figures some of which may be at hand already, and with the goodput under an objective."""
     result = metrics.result
 
     def mean_and_p95(column: str) -> dict[str, Estimate] | None:
@@ -130,6 +135,7 @@ def summary_of(metrics: Metrics) -> Summary:
         steps=tuple(_step(metrics, index) for index in range(len(result.steps))),
         critical_mean_s=_seconds(result, result.critical_s, result.runs),
         critical_tail_s=_seconds(result, result.tail_critical_s, result.tail_runs) if result.tail_runs else None,
+        load=report_load(result, slo),
         drift=_drift(metrics),
     )
 

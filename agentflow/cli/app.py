@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agentflow.cli import bounds, calibrate, catalogue, insight, report, simulate, trace
+from agentflow.cli import bounds, calibrate, capacity, catalogue, insight, report, search, simulate, trace
 from agentflow.errors import UsageError
 
 app = typer.Typer(
@@ -22,6 +22,10 @@ app.command()(simulate.demo)
 app.command()(report.report)
 app.command()(trace.trace)
 app.command()(insight.explain)
+app.command()(insight.stack)
+app.command()(search.sweep)
+app.command()(search.optimize)
+app.command()(capacity.capacity)
 app.command()(calibrate.calibrate)
 app.command()(bounds.bounds)
 app.command()(catalogue.validate)

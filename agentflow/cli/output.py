@@ -73,12 +73,12 @@ def warn(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def announce_compiling() -> None:
-    """Say so when the first run on a machine has to compile the engine."""
-    from agentflow.engine import needs_compile
+def announce_compiling(loaded: bool = False) -> None:
+    """Say so when the first run on a machine has to compile the engine, or the one that simulates load."""
+    from agentflow.engine import events_need_compile, needs_compile
 
-    if needs_compile():
-        warn("compiling the engine, once on this machine (about 20 s) ...")
+    if events_need_compile() if loaded else needs_compile():
+        warn(f"compiling the engine, once on this machine (about {40 if loaded else 20} s) ...")
 
 
 @contextmanager

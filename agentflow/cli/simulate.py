@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agentflow.analysis.compare import Comparison
     from agentflow.analysis.gates import Gate, GateResult
     from agentflow.analysis.setting import Setting
+    from agentflow.analysis.summary import Summary
     from agentflow.result import Result
 
 DEMO_WORKFLOW = "prompt-chain-8"
@@ -38,9 +39,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw the stacked latency: a .png, .svg or .pdf.")]
 FailIf = Annotated[
     list[str] | None,
-    typer.Option(help="Gate such as 'e2e.p95>10s'; exit code 1 if it is so. May be repeated."),
+    typer.Option(
+        help="Gate such as 'e2e.p95>10s', or 'e2e.p95>+10%' against --baseline; exit code 1 if it is so. "
+        "May be repeated."
+    ),
 ]
 Assign = Annotated[list[str] | None, typer.Option(help="STEP=BACKEND: another backend for one step. May be repeated.")]
+Arrive = Annotated[
+    str | None,
+    typer.Option(help="Runs meet: poisson:0.5/s, gamma:2/s,cv=3, closed:20,think=5s, batch:2000, trace:FILE."),
+]
+Tier = Annotated[str | None, typer.Option(help="The customer's tier, whose rate limits count: needs --arrivals.")]
+Objective = Annotated[str | None, typer.Option(help="Objective such as 'p95<20s', for the goodput: needs --arrivals.")]
 Region = Annotated[str | None, typer.Option(help="Where the user is, such as eu-hetzner; see backends/network.yaml.")]
 NewConnections = Annotated[bool, typer.Option("--new-connections", help="Each call opens a connection of its own.")]
 PriceTrend = Annotated[str | None, typer.Option(help="How prices move, such as -86%/yr; needs --when.")]
@@ -57,7 +67,13 @@ def run(
     seed: Seed = 0,
     threads: Threads = None,
     precision: Precision = None,
+    arrivals: Arrive = None,
+    tier: Tier = None,
+    slo: Objective = None,
     fail_if: FailIf = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="An earlier result, from --json or --save, for gates such as 'e2e.p95>+10%'.")
+    ] = None,
     region: Region = None,
     new_connections: NewConnections = False,
     price_trend: PriceTrend = None,
@@ -70,20 +86,28 @@ def run(
     """Simulate a workflow: how long until the answer, and where the seconds go."""
     gates = read_gates(fail_if)
     check_plot(plot)
+    _check_loaded(arrivals, tier=tier, slo=slo)
     wanted, assigned = _precision(precision), assignments(assign)
-    setting = read_setting(region, new_connections, price_trend, speed_trend, when)
-    from agentflow.analysis.gates import check
+    setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier)
+    from agentflow.analysis.baseline import load_baseline
+    from agentflow.analysis.gates import check, require_baseline
     from agentflow.analysis.metrics import Metrics
     from agentflow.analysis.scenario import simulate
+    from agentflow.analysis.slo import parse_slo
     from agentflow.analysis.summary import summary_of
 
-    output.announce_compiling()
+    before = None if baseline is None else load_baseline(baseline)
+    require_baseline(gates, before)
+    objective = None if slo is None else parse_slo(slo)
+    output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
         result = simulate(workflow, backend, assign=assigned, runs=runs, seed=seed, threads=threads,
-                          precision=wanted, progress=progress, setting=setting)  # fmt: skip
+                          precision=wanted, arrivals=arrivals, progress=progress, setting=setting)  # fmt: skip
     metrics = Metrics(result)
-    checked = [check(metrics, gate) for gate in gates]
-    summary = summary_of(metrics)
+    checked = [check(metrics, gate, before) for gate in gates]
+    if before is not None and before.workflow != result.workflow:
+        output.warn(f"the baseline is of {quoted(before.workflow)}, not of {quoted(result.workflow)}")
+    summary = summary_of(metrics, objective)
     if save is not None:
         result.save(save)
     if plot is not None:
@@ -98,6 +122,7 @@ def run(
         from agentflow.report.tables import run_report
 
         output.show(run_report(summary, output.stdout(), checked))
+    _warn_of_load([summary])
     _finish([result], wanted, checked)
 
 
@@ -109,6 +134,8 @@ def compare(
     seed: Seed = 0,
     threads: Threads = None,
     precision: Precision = None,
+    arrivals: Arrive = None,
+    tier: Tier = None,
     baseline: Annotated[
         str | None, typer.Option(help="What the others are compared with; by default the slowest.")
     ] = None,
@@ -124,14 +151,15 @@ def compare(
     """Compare backends, or workflows, over the same random numbers: "3.1 ± 0.1 times faster"."""
     gates = read_gates(fail_if)
     check_plot(plot)
+    _check_loaded(arrivals, tier=tier)
     wanted, assigned = _precision(precision), assignments(assign)
-    setting = read_setting(region, new_connections, price_trend, speed_trend, when)
+    setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier)
     from agentflow.analysis.scenario import compare as compare_scenarios
 
-    output.announce_compiling()
+    output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
         found = compare_scenarios(workflows, backend or None, assign=assigned, runs=runs, seed=seed,
-                                  threads=threads, precision=wanted, baseline=baseline,
+                                  threads=threads, precision=wanted, arrivals=arrivals, baseline=baseline,
                                   progress=progress, setting=setting)  # fmt: skip
     _report(found, gates, json, plot, wanted)
 
@@ -143,11 +171,9 @@ def demo(runs: Runs = 10_000, seed: Seed = 0, json: Json = False, plot: Plot = N
 
 def _report(found: Comparison, gates: Sequence[Gate], json: bool, plot: Path | None, wanted: float | None) -> None:
     """Print a comparison and exit."""
-    from agentflow.analysis.gates import check
-    from agentflow.analysis.metrics import Metrics
+    from agentflow.analysis.gates import check_all
 
-    metrics = [Metrics(case.result) for case in found.cases] if gates else []
-    checked = [check(metric, gate) for gate in gates for metric in metrics]
+    checked = check_all(found, gates)
     if plot is not None:
         from agentflow.report.plots import plot_comparison
 
@@ -160,7 +186,17 @@ def _report(found: Comparison, gates: Sequence[Gate], json: bool, plot: Path | N
         from agentflow.report.tables import compare_report
 
         output.show(compare_report(found, output.stdout(), checked))
+    _warn_of_load([case.summary for case in found.cases])
     _finish([case.result for case in found.cases], wanted, checked)
+
+
+def _warn_of_load(summaries: Sequence[Summary]) -> None:
+    """Say what the load makes doubtful."""
+    from agentflow.analysis.load import warnings_of
+
+    for summary in summaries:
+        for text in warnings_of(summary.load) if summary.load is not None else ():
+            output.warn(text)
 
 
 def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[GateResult]) -> None:
@@ -210,13 +246,25 @@ def _precision(text: str | None) -> float | None:
     return share
 
 
+def _check_loaded(arrivals: str | None, **only: str | None) -> None:
+    """Refuse options that say nothing of runs that are alone."""
+    for name, value in only.items():
+        if value is not None and arrivals is None:
+            raise UsageError(f"--{name}: runs that are alone meet no limit; add --arrivals, such as poisson:0.5/s")
+
+
 def read_setting(
-    region: str | None, new_connections: bool, price: str | None, speed: str | None, when: str | None
+    region: str | None,
+    new_connections: bool,
+    price: str | None,
+    speed: str | None,
+    when: str | None,
+    tier: str | None = None,
 ) -> Setting | None:
     """Read where and when the scenario takes place."""
     if new_connections and region is None:
         raise UsageError("--new-connections: say from where with --region")
-    if region is None and price is None and speed is None and when is None:
+    if all(said is None for said in (region, price, speed, when, tier)):
         return None
     import datetime
 
@@ -230,6 +278,7 @@ def read_setting(
         price=None if price is None else parse_trend(price),
         speed=None if speed is None else parse_trend(speed),
         when=None if when is None else parse_when(when, today),
+        tier=tier,
     )
 
 

@@ -1419,8 +1419,8 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
     O.tokens[i, 3] = np.int64(t_reasoning)
     O.counts[i, 0] = np.int32(calls)
     O.counts[i, 1] = np.int32(attempts)
-    O.cost[i] = cost
-    O.energy[i] = energy
+    O.cost[i * W.counter[L.K_PRICED]] = cost  # of one row where nothing has a price
+    O.energy[i * W.counter[L.K_POWERED]] = energy
     node = np.int64(end_node)
     while node >= 0:
         kind = P.node_i[node, L.N_KIND]

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 
 import numpy as np
 
+from agentflow.engine.parallel import in_order
 from agentflow.engine.state import Output, Work, new_output, new_work
 from agentflow.plan import Plan
 from agentflow.plan import layout as L
@@ -105,7 +105,7 @@ def run_plan(
     threads : int, optional
         By default one a core. The result does not depend on it.
     progress : callable, optional
-        Is told the runs done and their number, after each block.
+        Is told now and then the runs done and their number.
 
     Returns
     -------
@@ -114,82 +114,47 @@ def run_plan(
     compile_kernel(plan)
     plan = set_hedges(plan, seed)
     total = _Total(plan, runs)
-    numbers = [np.arange(lo, min(lo + BLOCK, runs), dtype=np.int64) for lo in range(0, runs, BLOCK)]
-    lanes = _Lanes(plan)
+    lanes, blocks = _Lanes(plan), ceil(runs / BLOCK)
     count = threads or len(os.sched_getaffinity(0))
-    for block, output in _outputs(plan, lanes, numbers, seed, min(count, len(numbers))):
-        total.add(block, output)
+
+    def work(block: int) -> Output:
+        first = block * BLOCK
+        numbers = np.arange(first, min(first + BLOCK, runs), dtype=np.int64)
+        return _run_block(plan, lanes, numbers, seed, total.rows, first)
+
+    def tell(taken: int) -> None:
         if progress is not None:
-            progress(min((block + 1) * BLOCK, runs), runs)
+            progress(min(taken * BLOCK, runs), runs)
+
+    in_order(work, total.add, blocks, min(count, blocks), tell)
     histogram = sum((lane.histogram for lane in lanes.made[1:]), lanes.made[0].histogram)
     beyond = sum(int(lane.work.counter[L.K_BEYOND]) for lane in lanes.made)
-    return total.result(histogram, seed, _tail(plan, total.times[0], seed), beyond > 0)
+    return total.result(histogram, seed, _tail(plan, total.rows.times[:, 0], seed), beyond > 0)
 
 
-def _outputs(
-    plan: Plan, lanes: _Lanes, numbers: Sequence[I64], seed: int, threads: int
-) -> Iterator[tuple[int, Output]]:
-    """Yield the blocks' outputs in order, computed ahead by the threads but never far ahead."""
-    if threads <= 1:
-        for block, runs in enumerate(numbers):
-            yield block, _run_block(plan, lanes, runs, seed)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        yield from _in_order(pool, plan, lanes, numbers, seed, 2 * threads)
-
-
-def _in_order(
-    pool: Executor, plan: Plan, lanes: _Lanes, numbers: Sequence[I64], seed: int, ahead: int
-) -> Iterator[tuple[int, Output]]:
-    todo = iter(enumerate(numbers))
-    waiting: dict[int, Future[Output]] = {}
-    for block in range(len(numbers)):
-        while len(waiting) < ahead and (following := next(todo, None)) is not None:
-            waiting[following[0]] = pool.submit(_run_block, plan, lanes, following[1], seed)
-        while not waiting[block].done():
-            wait([waiting[block]], timeout=0.2, return_when=FIRST_COMPLETED)  # short, so that Ctrl-C gets through
-        yield block, waiting.pop(block).result()
-
-
-def _run_block(plan: Plan, lanes: _Lanes, runs: I64, seed: int) -> Output:
+def _run_block(plan: Plan, lanes: _Lanes, runs: I64, seed: int, rows: Output | None = None, at: int = 0) -> Output:
     from agentflow.engine.kernel import simulate_block
 
     lane = lanes.mine()
-    output = new_output(plan, len(runs), lane.histogram)
+    output = new_output(plan, len(runs), lane.histogram, rows, at)
     simulate_block(plan.tables, lane.work, output, runs, np.uint64(seed % 2**64))
     return output
 
 
 class _Total:
-    """The columns of all runs and the totals, filled block by block."""
+    """The rows of all runs, which the blocks fill, and the totals, added up in the order of the blocks."""
 
     def __init__(self, plan: Plan, runs: int) -> None:
         self.plan = plan
-        whole = new_output(plan, 0)
-        self.times = [np.empty(runs) for _ in range(2)]
-        self.outcome = np.empty(runs, np.uint8)
-        self.tokens = [np.empty(runs, np.int64) for _ in range(4)]
-        self.counts = [np.empty(runs, np.int32) for _ in range(2)]
-        self.cost, self.energy = np.empty(runs), np.empty(runs)
-        self.step_f, self.critical, self.critical_runs = whole.step_f, whole.critical, whole.critical_runs
+        self.rows = new_output(plan, runs)
 
-    def add(self, block: int, output: Output) -> None:
-        rows = slice(block * BLOCK, block * BLOCK + len(output.outcome))
-        self.outcome[rows] = output.outcome
-        for i, times in enumerate(self.times):
-            times[rows] = output.times[:, i]
-        for i, tokens in enumerate(self.tokens):
-            tokens[rows] = output.tokens[:, i]
-        for i, counts in enumerate(self.counts):
-            counts[rows] = output.counts[:, i]
-        self.cost[rows] = output.cost
-        self.energy[rows] = output.energy
-        self.step_f += output.step_f
-        self.critical += output.critical
-        self.critical_runs += output.critical_runs
+    def add(self, output: Output) -> None:
+        for name in ("step_f", "critical", "critical_runs"):
+            whole = getattr(self.rows, name)
+            whole += getattr(output, name)
 
     def result(self, histogram: I64, seed: int, tail: tuple[F64, int], beyond: bool) -> Result:
-        plan, f = self.plan, self.step_f
+        plan, rows, f = self.plan, self.rows, self.rows.step_f
         use = f[:, L.ST_USE : L.ST_USE + L.NUSE]
 
         def whole(column: int) -> I64:
@@ -198,24 +163,24 @@ class _Total:
         return Result(
             workflow=plan.workflow,
             assignment=dict(plan.assignment),
-            runs=len(self.outcome),
+            runs=len(rows.outcome),
             seed=seed,
             engine="montecarlo",
             steps=plan.steps,
             step_types=plan.step_types,
             components=COMPONENTS,
             outcome_names=plan.outcome_names,
-            e2e_s=self.times[0],
-            ttft_s=self.times[1],
-            outcome=self.outcome,
-            input_tokens=self.tokens[0],
-            cached_input_tokens=self.tokens[1],
-            output_tokens=self.tokens[2],
-            reasoning_tokens=self.tokens[3],
-            calls=self.counts[0],
-            attempts=self.counts[1],
-            cost_usd=self.cost if plan.priced else None,
-            energy_j=self.energy if plan.powered else None,
+            e2e_s=rows.times[:, 0],
+            ttft_s=rows.times[:, 1],
+            outcome=rows.outcome,
+            input_tokens=rows.tokens[:, 0],
+            cached_input_tokens=rows.tokens[:, 1],
+            output_tokens=rows.tokens[:, 2],
+            reasoning_tokens=rows.tokens[:, 3],
+            calls=rows.counts[:, 0],
+            attempts=rows.counts[:, 1],
+            cost_usd=rows.cost if plan.priced else None,
+            energy_j=rows.energy if plan.powered else None,
             step_executions=np.rint(f[:, L.ST_EXECUTIONS]).astype(np.int64),
             step_latency_sum=f[:, L.ST_LATENCY].copy(),
             step_latency_hist=histogram,
@@ -224,8 +189,8 @@ class _Total:
             step_cost=use[:, L.U_COST].copy(),
             step_calls=whole(L.U_CALLS),
             step_attempts=whole(L.U_ATTEMPTS),
-            step_critical_runs=self.critical_runs,
-            critical_s=self.critical,
+            step_critical_runs=rows.critical_runs,
+            critical_s=rows.critical,
             tail_critical_s=tail[0],
             tail_runs=tail[1],
             manifest=_manifest(plan) | ({"extrapolated": BEYOND} if beyond else {}),
@@ -247,15 +212,27 @@ def _manifest(plan: Plan) -> dict[str, str]:
 
 def _tail(plan: Plan, e2e: F64, seed: int) -> tuple[F64, int]:
     """Critical seconds of the slow tail, by simulating its runs once more: keyed draws make them the same."""
-    rank = ceil(TAIL * len(e2e))
     if len(e2e) < 20:
         return np.zeros((len(plan.steps), L.NCOMP)), 0
-    limit = np.partition(e2e, rank - 1)[rank - 1]
-    runs = np.flatnonzero(e2e >= limit).astype(np.int64)
+    runs = slowest(e2e, ceil(TAIL * len(e2e)))
     lanes, critical = _Lanes(plan), np.zeros((len(plan.steps), L.NCOMP))
     for lo in range(0, len(runs), BLOCK):
         critical += _run_block(plan, lanes, runs[lo : lo + BLOCK], seed).critical
     return critical, len(runs)
+
+
+def slowest(values: F64, rank: int) -> I64:
+    """Find the places of the values at or above the one of a rank (1 is the smallest), in order.
+
+    Most are ruled out by a bound from the first of them, so that few are sorted and copied.
+    """
+    bound = np.quantile(values[:BLOCK], max(0.0, rank / len(values) - 0.05))
+    places = np.flatnonzero(values >= bound)
+    left = rank - (len(values) - len(places))
+    if left < 1:
+        places, left = np.arange(len(values)), rank
+    kept = values[places]
+    return places[kept >= np.partition(kept, left - 1)[left - 1]].astype(np.int64)
 
 
 def set_hedges(plan: Plan, seed: int) -> Plan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +63,7 @@ WIDTHS: dict[type, dict[str, int]] = {
 }
 """Columns of the arrays that the kernel sees, by tuple and field; 1 for a list. The kernel's code has them fixed."""
 
-FROZEN = frozenset({L.Tables})
+FROZEN: set[type] = {L.Tables}
 """The tuples that the kernel only reads."""
 
 
@@ -74,6 +74,7 @@ def new_work(plan: Plan) -> Work:
     stamps = np.zeros((n + 1, L.VISIT_COLUMNS), np.int64)
     counter = np.zeros(L.COUNTERS, np.int64)
     counter[L.K_NODES], counter[L.K_STEPS] = n, steps
+    counter[L.K_PRICED], counter[L.K_POWERED] = plan.priced, plan.powered
     return Work(
         sf=np.zeros((n + 1, L.STATE_COLUMNS)),
         si=stamps,
@@ -95,18 +96,50 @@ def new_work(plan: Plan) -> Work:
     )
 
 
-def new_output(plan: Plan, runs: int, histogram: I64 | None = None) -> Output:
-    """Make the rows of a block of runs and its empty totals; counts can go on in a histogram."""
+ROWS = ("times", "outcome", "tokens", "counts", "cost", "energy")
+"""The fields of an output that have a row a run; the others are totals."""
+
+
+def new_output(
+    plan: Plan,
+    runs: int,
+    histogram: I64 | None = None,
+    rows: Output | None = None,
+    at: int = 0,
+    every: bool = False,
+) -> Output:
+    """Make the rows of a block of runs and its empty totals.
+
+    Counts can go on in a `histogram`; the block's rows can be those of `rows` from `at` on. Where nothing has a
+    price, or draws power, that column has one row (fresh memory costs more than the work of a short run), but for
+    `every`.
+    """
     steps = len(plan.steps)
+    if rows is None:
+        return Output(
+            times=np.empty((runs, 2)),
+            outcome=np.empty(runs, np.uint8),
+            tokens=np.empty((runs, 4), np.int64),
+            counts=np.empty((runs, 2), np.int32),
+            cost=np.empty(runs if plan.priced or every else 1),
+            energy=np.empty(runs if plan.powered or every else 1),
+            **_totals(steps, histogram),
+        )
     return Output(
-        times=np.empty((runs, 2)),
-        outcome=np.empty(runs, np.uint8),
-        tokens=np.empty((runs, 4), np.int64),
-        counts=np.empty((runs, 2), np.int32),
-        cost=np.empty(runs),
-        energy=np.empty(runs),
-        step_f=np.zeros((steps, L.STEP_COLUMNS)),
-        histogram=np.zeros((steps, HIST_BINS), np.int64) if histogram is None else histogram,
-        critical=np.zeros((steps, L.NCOMP)),
-        critical_runs=np.zeros(steps, np.int64),
+        times=rows.times[at : at + runs],
+        outcome=rows.outcome[at : at + runs],
+        tokens=rows.tokens[at : at + runs],
+        counts=rows.counts[at : at + runs],
+        cost=rows.cost[at : at + runs] if plan.priced else np.empty(1),
+        energy=rows.energy[at : at + runs] if plan.powered else np.empty(1),
+        **_totals(steps, histogram),
     )
+
+
+def _totals(steps: int, histogram: I64 | None) -> dict[str, NDArray[Any]]:
+    return {
+        "step_f": np.zeros((steps, L.STEP_COLUMNS)),
+        "histogram": np.zeros((steps, HIST_BINS), np.int64) if histogram is None else histogram,
+        "critical": np.zeros((steps, L.NCOMP)),
+        "critical_runs": np.zeros(steps, np.int64),
+    }

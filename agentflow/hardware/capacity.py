@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 from agentflow.errors import CapacityError
 from agentflow.hardware.architecture import cache_bytes, parameters
-from agentflow.hardware.demand import weight_bytes
+from agentflow.hardware.demand import fast_weights, usable_memory, weight_bytes
 from agentflow.schema.deployment import Deployment
 from agentflow.schema.quantities import BYTES, DtypeName
 from agentflow.units import format_bytes
-
-_USABLE = 0.95  # of a chip's memory: what serving engines are told to take, 0.90 to 0.96
-_FIXED = 0.01  # of a chip's memory: activations, graphs, communication buffers
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +48,11 @@ def memory_fit(deployment: Deployment, context: float) -> MemoryFit:
     weights = (resident + experts) * (1 - deployment.offloaded_layers / deployment.model.layers)
     if deployment.chip.layout == "hardwired":
         weights = 0.0
-    memory = deployment.chip.memory
-    if deployment.chip.overflow_memory and not deployment.offloaded_layers and deployment.chip.kind == "rdu":
-        memory += deployment.chip.overflow_memory
-    usable = memory * (_USABLE - _FIXED)
-    if deployment.chip.kind in ("lpu", "wafer", "hardwired"):
-        usable = memory  # compiled placement, no allocator
-    room = max(usable - weights, 0.0) / per_sequence * deployment.attention_data_parallel
+    usable, overflow = usable_memory(deployment.chip), deployment.chip.overflow_memory or 0.0
+    cache = usable - weights
+    if weights > fast_weights(deployment):
+        cache, usable = usable - fast_weights(deployment), fast_weights(deployment) + overflow
+    room = max(cache, 0.0) / per_sequence * deployment.attention_data_parallel
     return MemoryFit(weights, usable, per_sequence, room)
 
 

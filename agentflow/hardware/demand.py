@@ -26,6 +26,8 @@ class Demand:
         Weights every token uses, routed experts that at least one token chose, cache, state: seconds to read.
     dense_math, expert_math, attention_math : float
         Seconds to compute.
+    activations, expert_activations : float
+        What kernels hand to one another through memory: seconds to write and read.
     reduce : float
         Seconds on the link for all messages of the step.
     message : float
@@ -59,6 +61,8 @@ class Demand:
     int4: float
     fp4: float
     offloaded: float = 0.0
+    activations: float = 0.0
+    expert_activations: float = 0.0
 
 
 def dtypes(deployment: Deployment, model: Model) -> tuple[str, str]:
@@ -108,10 +112,16 @@ def decode_demand(deployment: Deployment, batch: float, context: float, verified
     return _demand(deployment, rank, micro, rank * verified, micro * verified, context, prompt=0.0)
 
 
-def prefill_demand(deployment: Deployment, tokens: float, cached: float = 0.0, batch: float = 1.0) -> Demand:
-    """Prefill of `batch` prompts of `tokens` tokens, of which the first `cached` are in the cache."""
+def prefill_demand(
+    deployment: Deployment, tokens: float, cached: float = 0.0, batch: float = 1.0, *, causal: bool = True
+) -> Demand:
+    """Prefill of `batch` prompts of `tokens` tokens, of which the first `cached` are in the cache.
+
+    Tokens attend to those before them, or, if not `causal`, to all.
+    """
     new = max(tokens - cached, 1.0)
-    whole = _demand(deployment, batch, batch, new * batch, new * batch, (tokens + cached) / 2, prompt=new)
+    attended_to = (tokens + cached) / 2 if causal else tokens
+    whole = _demand(deployment, batch, batch, new * batch, new * batch, attended_to, prompt=new)
     stages, chunks = deployment.pipeline_parallel, max(new * batch / deployment.chunk_tokens, 1.0)
     if stages == 1:
         return whole
@@ -133,7 +143,7 @@ def _demand(
     # times stages.
     read = resident * stages * _resident_share(chip, model, p.total * BYTES[weights])
     expert_read = experts * stages * coverage(p.experts, p.active, tokens)
-    if chip.layout != "shared":
+    if chip.layout in ("spatial", "hardwired"):
         expert_read = 0.0
     per_chip = tp * d.attention_data_parallel
     split = min(tp, a.kv_heads) if a.kind == "gqa" else 1  # a latent cache is the same on every chip
@@ -145,7 +155,9 @@ def _demand(
     message = rank_tokens * model.hidden * 2.0
     reduces = (2.0 * model.layers if tp > 1 else 0.0) + (4.0 * p.moe_layers if d.attention_data_parallel > 1 else 0.0)
     traffic = 2.0 * (tp - 1) / tp * message if tp > 1 else message * max(p.active, 1) / 2
-    held = d.offloaded_layers / model.layers
+    held = slow_share(d)
+    dense_handed, expert_handed = (share * handed_through_memory(d, rank_tokens) / chip.bandwidth for share in
+                                   (_activations(d, rank_tokens), _expert_activations(d, tokens)))  # fmt: skip
     return Demand(
         dense_read=read / chip.bandwidth * (1 - held),
         expert_read=expert_read / chip.bandwidth * (1 - held),
@@ -175,7 +187,67 @@ def _demand(
         int4=float(expert_dtype == "int4"),
         fp4=float(expert_dtype == "fp4"),
         offloaded=(read + expert_read) * held / (chip.overflow_bandwidth or math.inf),
+        activations=dense_handed,
+        expert_activations=expert_handed,
     )
+
+
+_USABLE = 0.94  # of a chip's memory: engines are told to take 0.90 to 0.96, activations and graphs take 0.01
+_CACHE_SHARE = 0.1  # of an RDU's HBM that the cache keeps when weights spill into DDR
+
+
+def usable_memory(chip: Chip) -> float:
+    """Bytes of a chip's fast memory that weights and cache may take."""
+    return chip.memory if chip.kind in ("lpu", "wafer", "hardwired") else _USABLE * chip.memory
+
+
+def fast_weights(d: Deployment) -> float:
+    """Bytes of weights that the fast memory holds at most; an RDU puts the rest into its overflow memory."""
+    spills = d.chip.layout == "dataflow" and d.chip.overflow_memory
+    return usable_memory(d.chip) * (1.0 - _CACHE_SHARE) if spills else math.inf
+
+
+def slow_share(d: Deployment) -> float:
+    """Share of the weights that are read from the overflow memory: layers put there, or what an RDU spills."""
+    weights = sum(weight_bytes(d))
+    return max(d.offloaded_layers / d.model.layers, 1.0 - fast_weights(d) / weights)
+
+
+def handed_through_memory(d: Deployment, tokens: float) -> float:
+    """Share of what operators hand on that passes through the main memory.
+
+    All of it between the kernels of a GPU; of a fused layer what the SRAM cannot hold; none on SRAM alone.
+    """
+    if d.chip.layout != "dataflow":
+        return 1.0 if d.chip.layout == "shared" else 0.0
+    layer = _activations(d, min(tokens, d.chunk_tokens)) / d.model.layers
+    return max(1.0 - (d.chip.on_chip_memory or 0.0) / max(layer, 1.0), 0.0)
+
+
+_HIDDEN_PASSES = 12.0  # reads and writes of the hidden state a layer: two norms, two residuals, four matrices' ends
+_INNER_PASSES = 4.0  # of queries, keys, values; and of the feed-forward part's inside
+
+
+def _activations(d: Deployment, tokens: float) -> float:
+    """Bytes that all layers' kernels hand on, experts excepted: hidden states whole on every chip, the rest sliced."""
+    model, a = d.model, d.model.attention
+    heads = a.heads * (a.head_size + a.rope_size) + 2 * a.kv_heads * a.head_size
+    dense = model.layers if model.experts is None else model.experts.dense_layers
+    inner = model.layers * heads + dense * model.feed_forward * (2 if model.gated_feed_forward else 1)
+    return 2.0 * tokens * (_HIDDEN_PASSES * model.layers * model.hidden + _INNER_PASSES * inner / d.tensor_parallel)
+
+
+def _expert_activations(d: Deployment, tokens: float) -> float:
+    """Bytes of sorting tokens to experts and back: each token once for each of its experts.
+
+    Where experts are sliced, every chip sorts all tokens; where they are spread, its share of them.
+    """
+    p, experts = parameters(d.model), d.model.experts
+    if experts is None:
+        return 0.0
+    chips = d.tensor_parallel * d.attention_data_parallel
+    visits, width = (tokens / chips, experts.size) if d.expert_parallel else (tokens, experts.size / chips)
+    return 2.0 * p.moe_layers * visits * p.active * _INNER_PASSES * (d.model.hidden + width)
 
 
 def _resident_share(chip: Chip, model: Model, total: float) -> float:

@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 
 from agentflow.hardware.capacity import memory_fit
-from agentflow.hardware.demand import decode_demand, prefill_demand
-from agentflow.hardware.timing import StepTime, launches, prefill_work, step_time
+from agentflow.hardware.demand import Demand, decode_demand, prefill_demand
+from agentflow.hardware.timing import StepTime, prefill_work, step_time
 from agentflow.schema.deployment import Constants, Deployment
 
 
@@ -27,13 +27,27 @@ class FirstToken:
         Request handling: HTTP, tokenising, scheduling.
     prefill : float
         The request's own prompt.
-    queue : float
-        Waiting: for the running step, behind other prompts' prefills, for a place in memory.
+    step : float
+        Waiting for the decode step that runs.
+    behind : float
+        Waiting behind other prompts' prefills.
+    host : float
+        Waiting for the host, which handles the others' requests too.
+    place : float
+        Waiting for a place in memory.
     """
 
     server: float
     prefill: float
-    queue: float
+    step: float
+    behind: float
+    host: float
+    place: float
+
+    @property
+    def queue(self) -> float:
+        """Seconds of waiting, whatever for."""
+        return self.step + self.behind + self.host + self.place
 
     @property
     def total(self) -> float:
@@ -88,18 +102,28 @@ def prefill_time(deployment: Deployment, tokens: float, batch: float = 1, cached
     return float(step_time(demand, c, prefill=True).total)
 
 
+def step_demand(deployment: Deployment, batch: float, context: float) -> Demand:
+    """Demand of one decode step of `batch` sequences at `context`.
+
+    With drafts it checks several tokens of each; with diffusion it is one refinement pass, over the whole
+    sequence unless the rest is cached.
+    """
+    diffusion, speculation = deployment.diffusion, deployment.speculation
+    if diffusion is not None:
+        cached = context if diffusion.cached else 0.0
+        return prefill_demand(deployment, context + diffusion.block, cached, batch, causal=False)
+    return decode_demand(deployment, batch, context, 1.0 + (speculation.draft_tokens if speculation else 0))
+
+
 def decode_step(deployment: Deployment, batch: float, context: float) -> StepTime:
     """One decode step of `batch` sequences at `context`, by what it goes to; drafts included.
 
-    With diffusion the step is one refinement pass over all blocks.
+    With diffusion the step is one refinement pass.
     """
-    c = constants(deployment)
-    if deployment.diffusion:
-        return step_time(prefill_demand(deployment, context + deployment.diffusion.block, context, batch), c)
+    verify = step_time(step_demand(deployment, batch, context), constants(deployment))
     speculation = deployment.speculation
-    if speculation is None:
-        return step_time(decode_demand(deployment, batch, context), c)
-    verify = step_time(decode_demand(deployment, batch, context, 1.0 + speculation.draft_tokens), c)
+    if speculation is None or deployment.diffusion:
+        return verify
     if speculation.draft_seconds is not None:
         draft = speculation.draft_seconds
     else:
@@ -117,7 +141,7 @@ def tokens_per_step(deployment: Deployment) -> float:
     """Tokens of one sequence that a step yields, on average."""
     if deployment.diffusion:
         return deployment.diffusion.block / deployment.diffusion.steps
-    return deployment.speculation.tokens_per_step if deployment.speculation else 1.0
+    return deployment.speculation.tokens if deployment.speculation else 1.0
 
 
 def decode_step_time(deployment: Deployment, batch: float, context: float) -> float:
@@ -198,10 +222,12 @@ def first_token(
     own = prefill_time(deployment, input_tokens, cached=cached)
     decoding = output_tokens * step / tokens_per_step(deployment)
     rank = running / deployment.attention_data_parallel
-    waiting = c.queueing * queue_behind(work, rank, decoding) + (c.clumping * work + c.queue_cost) * max(rank - 1, 0.0)
-    place = _wait_for_place(deployment, concurrency, running, decoding)
+    others = max(rank - 1, 0.0)
+    behind = c.queueing * queue_behind(work, rank, decoding) + c.clumping * work * others
+    slowed = decoding + output_tokens * interference(deployment, running, input_tokens, output_tokens)
+    place = _wait_for_place(deployment, concurrency, running, slowed)
     handling = c.request_overhead * (c.speculation_prefill if deployment.speculation else 1.0)
-    return FirstToken(handling, own, c.prefill_steps * float(step) + waiting + place)
+    return FirstToken(handling, own, c.prefill_steps * float(step), behind, c.queue_cost * others, place)
 
 
 def queue_behind(work: float, population: float, decoding: float) -> float:
@@ -211,11 +237,7 @@ def queue_behind(work: float, population: float, decoding: float) -> float:
     return max(response - work, 0.0)
 
 
-def _wait_for_place(deployment: Deployment, concurrency: float, running: float, decoding: float) -> float:
+def _wait_for_place(deployment: Deployment, concurrency: float, running: float, stay: float) -> float:
+    """Seconds until those ahead of a request beyond the memory's room have left, each after `stay` seconds."""
     beyond = max(concurrency / deployment.replicas - running, 0.0)
-    return beyond / max(running, 1e-9) * decoding
-
-
-def launch_time(deployment: Deployment, batch: float, context: float) -> float:
-    """Seconds of a decode step that do not depend on chips' speed: kernel launches and synchronisation."""
-    return float(launches(decode_demand(deployment, batch, context), constants(deployment)))
+    return beyond / max(running, 1e-9) * stay

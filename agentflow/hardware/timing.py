@@ -82,7 +82,7 @@ def step_time(demand: Demand, c: Constants, *, prefill: bool = False) -> StepTim
     four_bit = np.where(demand.int4 > 0, c.int4_cost, np.where(demand.fp4 > 0, c.four_bit_cost, 1.0))
     dense_read, dense_math = demand.dense_read / c.bandwidth, demand.dense_math / c.compute
     expert_read = demand.expert_read / c.expert_bandwidth * four_bit
-    expert_math = demand.expert_math / c.expert_compute * four_bit
+    expert_math = demand.expert_math / (c.expert_compute if prefill else c.expert_compute_mixed) * four_bit
     kv_read, kv_math = demand.kv_read / c.kv_bandwidth, demand.attention_math / c.compute
     pairs = ((dense_read, dense_math), (expert_read, expert_math), (kv_read, kv_math))
     compute: Any = sum(np.where(math > read, math, 0.0) for read, math in pairs)
@@ -90,9 +90,12 @@ def step_time(demand: Demand, c: Constants, *, prefill: bool = False) -> StepTim
     kv: Any = np.where(kv_math > kv_read, 0.0, kv_read) + demand.state_read / c.kv_bandwidth
     links: Any = link_time(demand, c)
     overhead = launches(demand, c)
+    moved: Any = c.handed_on * (demand.activations + demand.expert_activations) / c.bandwidth
+    compute = compute + moved
     chips = compute + weights + kv + links + overhead
     host = demand.layers * (c.host_layer_prefill if prefill else c.host_layer)
-    sequences = 0.0 if prefill else demand.sequences * c.sequence_overhead
+    host = host + (demand.moe_layers * c.host_moe_layer_prefill if prefill else 0.0)
+    sequences = demand.sequences * (c.sequence_overhead_prefill if prefill else c.sequence_overhead)
     waiting: Any = np.maximum(host - chips, 0.0)
     parts = (compute, weights, kv, links, overhead + waiting + sequences, chips + waiting + sequences)
     return StepTime(*(float_or_array(part) for part in parts))
@@ -102,11 +105,12 @@ def prefill_work(demand: Demand, c: Constants, *, mixed: bool = False) -> float:
     """Seconds of prefill that grow with its tokens: what it adds to a step that runs anyway.
 
     Weights are read and kernels launched for the decoding sequences in any case, so only arithmetic and
-    messages count. In `mixed` steps, prompt chunks beside decoding sequences, experts compute less
-    efficiently than on a prompt alone.
+    messages count. In `mixed` steps, prompt chunks beside decoding sequences, experts compute as
+    efficiently as in decoding.
     """
     four_bit = np.where(demand.int4 > 0, c.int4_cost, np.where(demand.fp4 > 0, c.four_bit_cost, 1.0))
     experts: Any = demand.expert_math / (c.expert_compute_mixed if mixed else c.expert_compute) * four_bit
     math: Any = (demand.dense_math + demand.attention_math) / c.compute + experts
     latency = demand.reduces * demand.ring * c.allreduce_latency + demand.hops * demand.hop_latency
-    return float_or_array(math + link_time(demand, c) - latency)
+    moved: Any = c.handed_on * (demand.activations + demand.expert_activations) / c.bandwidth
+    return float_or_array(math + moved + link_time(demand, c) - latency)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from agentflow.plan import layout as L
 from agentflow.plan.encode import Encoder, array, mask_of
 from agentflow.plan.graph import COMPOSITES, Locate, Path, Report, Scope, analyse, body_of
 from agentflow.plan.normal import polynomials
+from agentflow.plan.resources import Breaker, Limiter, Resource, limiters_of, resources_of
 from agentflow.plan.unroll import Frame, StepInfo, Unroller, count_nodes
 from agentflow.schema import Backend, Step, Workflow
 
-__all__ = ["MAX_NODES", "Plan", "compile_plan"]
+__all__ = ["MAX_NODES", "Breaker", "Limiter", "Plan", "Resource", "compile_plan"]
 
 MAX_NODES = 100_000
 """Bound on the nodes of a plan."""
@@ -50,6 +51,16 @@ class Plan:
         Specs and steps whose hedge waits for a quantile of the step's own latency, to be set by a pilot.
     fingerprint : str
         Hash of all of it.
+    backends : tuple of str
+        Names of the rows of `tables.backend_f`.
+    resources : tuple of Resource
+        What runs share under load.
+    priorities : tuple of int
+        Of each step, for queues that look at it: the higher the sooner.
+    limits : tuple of Limiter
+    breakers : tuple of Breaker
+    place_breakers : tuple of int
+        For each row of `tables.place_i` its breaker, or -1.
     """
 
     workflow: str
@@ -64,6 +75,22 @@ class Plan:
     exports: int
     hedge_quantiles: tuple[tuple[int, int, float], ...]
     fingerprint: str
+    backends: tuple[str, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    priorities: tuple[int, ...] = ()
+    limits: tuple[Limiter, ...] = ()
+    breakers: tuple[Breaker, ...] = ()
+    place_breakers: tuple[int, ...] = ()
+
+
+class Shared(NamedTuple):
+    """What runs share, as in `Plan`."""
+
+    resources: tuple[Resource, ...]
+    priorities: tuple[int, ...]
+    limits: tuple[Limiter, ...]
+    breakers: tuple[Breaker, ...]
+    place_breakers: tuple[int, ...]
 
 
 def compile_plan(workflow: Workflow, assignment: Mapping[str, Backend], locate: Locate | None = None) -> Plan:
@@ -97,6 +124,9 @@ class _Compiler:
         self.used: dict[str, str] = {}
         self.labels: list[str] = list(L.OUTCOMES)
         self.hedges: list[tuple[int, int, float]] = []
+        self.priorities: list[int] = []
+        self.breakers: list[Breaker] = []
+        self.place_breakers: list[int] = []
 
     def compile(self) -> Plan:
         workflow = self.workflow
@@ -113,6 +143,13 @@ class _Compiler:
         answer = frame.placed[workflow.answer].node if workflow.answer else -1
         tables = self._tables(unroller, answer)
         steps = tuple(self.infos)
+        shared = Shared(
+            resources_of(self.encoder.backends),
+            tuple(self.priorities),
+            limiters_of(self.encoder.backends),
+            tuple(self.breakers),
+            tuple(self.place_breakers),
+        )
         return Plan(
             workflow=workflow.name,
             steps=steps,
@@ -125,7 +162,9 @@ class _Compiler:
             slots=unroller.slots,
             exports=unroller.exported,
             hedge_quantiles=tuple(self.hedges),
-            fingerprint=_fingerprint(steps, tables),
+            fingerprint=_fingerprint(steps, tables, shared),
+            backends=tuple(backend.name for backend in self.encoder.backends),
+            **shared._asdict(),
         )
 
     def _check_size(self) -> None:
@@ -149,6 +188,7 @@ class _Compiler:
             path = prefix + name
             self.infos[path] = info = StepInfo(len(self.infos), -1, self._label(step), False, None, document)
             self.types.append(step.type)
+            self.priorities.append(getattr(step, "priority", 0))
             here: Path = (*at, name)
             if step.type == "workflow":
                 inner: Any = step.workflow
@@ -182,6 +222,7 @@ class _Compiler:
             places += [(self._backend(f"{path}!{i}"), mask_of(f.on)) for i, f in enumerate(step.fallbacks)]
         lo = len(e.place_i)
         for backend, takes in places:
+            self.place_breakers.append(self._breaker(step, backend.name if backend else path))
             total = e.place(step, backend, takes)
             if total > 1.0 + 1e-9:
                 name = f" with those of {backend.name}" if backend else ""
@@ -230,6 +271,16 @@ class _Compiler:
             ]
         )
         info.spec = spec
+
+    def _breaker(self, step: Any, name: str) -> int:
+        """Return the row of a step's breaker before a place; steps with the same one share it."""
+        said = step.circuit_breaker
+        if said is None:
+            return -1
+        breaker = Breaker(name, said.failures, said.open_for, said.trials, mask_of(said.on))
+        if breaker not in self.breakers:
+            self.breakers.append(breaker)
+        return self.breakers.index(breaker)
 
     def _backend(self, path: str) -> Backend:
         found = self.assignment.get(path, self.assignment.get("*"))
@@ -281,9 +332,11 @@ def _short_way(modelled: bool, shape: int, hedge: object) -> int:
     return L.PLAIN_CALL if modelled else L.PLAIN_WAIT
 
 
-def _fingerprint(steps: tuple[str, ...], tables: L.Tables) -> str:
+def _fingerprint(steps: tuple[str, ...], tables: L.Tables, shared: Shared) -> str:
     digest = hashlib.blake2b(digest_size=8)
     digest.update("\n".join(steps).encode())
+    if any(shared.priorities) or shared.resources or shared.limits or shared.breakers:
+        digest.update(repr(shared).encode())
     for table in tables:
         digest.update(np.ascontiguousarray(table).tobytes())
     return digest.hexdigest()

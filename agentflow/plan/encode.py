@@ -77,10 +77,11 @@ class Encoder:
     backend_i: list[list[int]] = field(default_factory=list)
     backend_f: list[list[float]] = field(default_factory=list)
     backend_key: list[int] = field(default_factory=list)
+    backends: list[Backend] = field(default_factory=list)
     priced: bool = True
     powered: bool = True
     _dists: dict[Any, int] = field(default_factory=dict)
-    _backends: dict[str, int] = field(default_factory=dict)
+    _backends: dict[str, list[tuple[Backend, int]]] = field(default_factory=dict)
 
     def dist(self, d: Distribution, counted: bool = False) -> int:
         """Return the row of a distribution; `counted` where a uniform one draws whole numbers."""
@@ -132,8 +133,10 @@ class Encoder:
         return len(self.table) - len(numbers)
 
     def backend(self, b: Backend) -> int:
-        """Return the row of a backend."""
-        if b.name not in self._backends:
+        """Return the row of a backend; others of the same name share its draws, and have their own rows."""
+        known = self._backends.setdefault(b.name, [])
+        row = next((row for other, row in known if other is b or other == b), -1)
+        if row < 0:
             price, cache, law = b.price, b.cache, law_row(b)
             m = b.law.measured
             stall = m.stall if m else None
@@ -162,10 +165,12 @@ class Encoder:
                 ]
             )
             self.backend_key.append(hash64("backend:" + b.name))
+            self.backends.append(b)
             self.priced = self.priced and price is not None
             self.powered = self.powered and law.joules is not None
-            self._backends[b.name] = len(self.backend_i) - 1
-        return self._backends[b.name]
+            row = len(self.backend_i) - 1
+            known.append((b, row))
+        return row
 
     def errors(self, step: Any, backend: Backend | None) -> tuple[int, int, float]:
         """Write the cumulated error probabilities of a step at a place: first row, end, total."""
@@ -258,7 +263,7 @@ class Encoder:
 
         None for a call that it cannot take.
         """
-        f = self.backend_f[self._backends[backend.name]]
+        f = self.backend_f[self.backend(backend)]
         if backend.law.measured is None or f[L.B_JOULE_IN] or f[L.B_JOULE_OUT]:
             return None
         tokens = step.input_tokens

@@ -257,5 +257,5 @@ ST_EXECUTIONS, ST_LATENCY, ST_USE = 0, 1, 2
 STEP_COLUMNS = ST_USE + NUSE + NCOMP
 
 # counters of the kernel's state, and how many nodes and steps there are
-K_VISITED, K_REDO, K_RUN, K_STAMP, K_MARK, K_NODES, K_STEPS, K_BEYOND = range(8)
-COUNTERS = 8
+K_VISITED, K_REDO, K_RUN, K_STAMP, K_MARK, K_NODES, K_STEPS, K_BEYOND, K_PRICED, K_POWERED = range(10)
+COUNTERS = 10

@@ -126,6 +126,9 @@ def notes(explanation: Explanation) -> list[RenderableType]:
         "slack: how much longer a step could take without moving the answer, mean over the runs in which it ran "
         f"(of {explanation.slack_runs:,} runs)"
     ]
+    most = max((_total(step.tail_s) - _total(step.mean_s) for step in explanation.steps), default=0.0)
+    if 0.0 < explanation.tail_total_s - explanation.mean_total_s < most:
+        lines.append("over 100 %: other steps take less time in a slow run than in the mean one")
     if any(loss.name == "slowest_branch" and loss.mean_s.value > 0.0 for loss in explanation.losses):
         lines.append("waits for the last branch: all others that the join waits for were in")
     if explanation.recorded_runs < explanation.summary.runs:

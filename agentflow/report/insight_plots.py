@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from agentflow.analysis.explain import Explanation
+from agentflow.analysis.summary import Summary
 from agentflow.errors import AgentflowError, printable
 from agentflow.report.palette import COLOURS, seconds, share
 from agentflow.report.plots import _METADATA, _STYLE
@@ -43,29 +44,46 @@ def titled(axes: Any, title: str, note: str) -> None:
 
 def plot_explanation(explanation: Explanation, path: Path) -> None:
     """Draw each step's seconds on the critical path by component, of the mean run beside those of a slow one."""
-    steps = [step for step in explanation.steps if step.mean_s or step.tail_s]
-    steps = sorted(steps, key=lambda step: -sum(step.mean_s.values()))[:_MOST_ROWS]
-    steps = [step for step in explanation.steps if step in steps]
-    panels = [("mean of all runs", [step.mean_s for step in steps], explanation.mean_total_s)]
-    if explanation.tail_runs:
-        note = f"mean of the {explanation.tail_runs:,} slowest runs"
-        panels.append((note, [step.tail_s for step in steps], explanation.tail_total_s))
+    size, draw = _where(explanation.summary, explanation.tail_runs)
+    write_figure(path, size, draw)
+
+
+def where_svg(summary: Summary, tail_runs: int) -> str:
+    """Return the same picture as an element of a page."""
+    from agentflow.report.inline_svg import inline_svg
+
+    size, draw = _where(summary, tail_runs, title=False)
+    name = f"Seconds on the critical path by step and component, mean of all runs and of the {tail_runs:,} slowest"
+    return inline_svg(size, draw, name)
+
+
+def _where(summary: Summary, tail_runs: int, title: bool = True) -> tuple[tuple[float, float], Callable[[Any], None]]:
+    """Return the size and the drawing of where the seconds go."""
+    mean, tail = summary.critical_mean_s, (summary.critical_tail_s or {}) if tail_runs else {}
+    total = {step.path: sum(mean.get(step.path, tail.get(step.path, {})).values()) for step in summary.steps}
+    most = set(sorted((path for path in total if total[path] > 0.0), key=lambda path: -total[path])[:_MOST_ROWS])
+    steps = [step.path for step in summary.steps if step.path in most]
+    panels = [("mean of all runs", mean)]
+    if tail_runs:
+        panels.append((f"mean of the {tail_runs:,} slowest runs", tail))
 
     def draw(figure: Any) -> None:
         rows = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-        for axes, (note, parts, total) in zip(rows, panels, strict=True):
-            _bars(axes, parts, total)
+        for axes, (note, found) in zip(rows, panels, strict=True):
+            whole = sum(sum(row.values()) for row in found.values())
+            _bars(axes, [found.get(step, {}) for step in steps], whole)
             axes.tick_params(axis="y", length=0)
-            axes.annotate(f"{note}: {seconds(total)} s", (0, 1), xytext=(0, 6), xycoords="axes fraction",
+            axes.annotate(f"{note}: {seconds(whole)} s", (0, 1), xytext=(0, 6), xycoords="axes fraction",
                           textcoords="offset points", fontsize=9, color=_GREY)  # fmt: skip
-        rows[0].set_yticks(range(len(steps))[::-1], [printable(step.path, 40) for step in steps])
+        rows[0].set_yticks(range(len(steps))[::-1], [printable(step, 40) for step in steps])
         rows[0].set_ylabel("step")
-        places = ", ".join(sorted(set(explanation.summary.assignment.values())))
-        title = f"{explanation.summary.workflow} on {places}" if places else explanation.summary.workflow
-        figure.suptitle(printable(title, 80), x=0.01, ha="left", fontweight="bold", fontsize=12)
+        if title:
+            places = ", ".join(sorted(set(summary.assignment.values())))
+            text = f"{summary.workflow} on {places}" if places else summary.workflow
+            figure.suptitle(printable(text, 80), x=0.01, ha="left", fontweight="bold", fontsize=12)
         _legend(figure, rows)
 
-    write_figure(path, (9.6, 2.0 + 0.36 * len(steps)), draw)
+    return (9.6, 2.0 + 0.36 * len(steps)), draw
 
 
 def _bars(axes: Any, parts: Sequence[dict[str, float]], total: float) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from agentflow.analysis.breakeven import BreakEvens
+from agentflow.analysis.capacity import CapacityReport
 from agentflow.analysis.compare import Comparison
 from agentflow.analysis.explain import Explanation
 from agentflow.analysis.gates import GateResult
+from agentflow.analysis.load import LoadReport
 from agentflow.analysis.summary import Summary
+from agentflow.analysis.whatif import Ranking
 from agentflow.estimate import Estimate
 
 SCHEMA_VERSION = 1
@@ -48,8 +53,68 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
             for step in summary.steps
         },
         "critical_path": {"mean_s": summary.critical_mean_s, "tail_s": summary.critical_tail_s},
+        **({} if summary.load is None else {"load": load_object(summary.load)}),
         "gates": [gate_object(gate) for gate in gates],
         "manifest": summary.manifest,
+    }
+
+
+def load_object(load: LoadReport) -> dict[str, Any]:
+    """Write what load did."""
+    return {
+        "arrivals": load.arrivals,
+        "rate_per_s": load.rate,
+        "users": load.users or None,
+        "replications": load.replications,
+        "warmup_runs": load.warmup,
+        "throughput_per_s": load.throughput.as_dict(),
+        "goodput_per_s": None if load.goodput is None else load.goodput.as_dict(),
+        "makespan_s": None if load.makespan_s is None else load.makespan_s.as_dict(),
+        "capacity_per_s": None if load.capacity is None else {"rate": load.capacity[0], "resource": load.capacity[1]},
+        "state": load.state,
+        "resources": {
+            r.name: {
+                "slots": r.capacity,
+                "offered": None if math.isnan(r.offered) else r.offered,
+                "utilisation": r.utilisation.as_dict(),
+                "wait_s": {"mean": r.wait_s.as_dict(), "p95": r.wait_p95_s},
+                "queue": r.queue.as_dict(),
+                "served": r.served,
+                "rejected": r.rejected,
+                "left": r.left,
+            }
+            for r in load.resources
+        },
+        "limits": {
+            limit.name: {"offered": limit.offered, "passed": limit.passed, "refused": limit.refused}
+            for limit in load.limits
+        },
+        "breakers": [{"name": b.name, "opened": b.opened, "refused": b.refused} for b in load.breakers],
+    }
+
+
+def capacity_object(reports: Sequence[CapacityReport]) -> dict[str, Any]:
+    """Write how much load scenarios bear, as `agentflow capacity --json` prints it."""
+    return {"schema_version": SCHEMA_VERSION, "slo": reports[0].slo.text, "scenarios": [_capacity(r) for r in reports]}
+
+
+def _capacity(report: CapacityReport) -> dict[str, Any]:
+    return {
+        "label": report.label,
+        "rate_per_s": None if report.rate is None else report.rate.as_dict(),
+        "saturates": report.saturates,
+        "bound": None if report.bound is None else {"rate_per_s": report.bound[0], "name": report.bound[1]},
+        "alone_s": report.alone.as_dict(),
+        "at": None if report.at is None else load_object(report.at),
+        "points": [
+            {
+                "rate_per_s": point.rate,
+                "objective_s": point.objective.as_dict(),
+                "p50_s": point.p50.as_dict(),
+                "p95_s": point.p95.as_dict(),
+            }
+            for point in report.points
+        ],
     }
 
 
@@ -70,6 +135,9 @@ def gate_object(result: GateResult) -> dict[str, Any]:
         "verdict": result.verdict,
         "estimate": result.estimate.as_dict(),
         "limit": result.limit,
+        "change": result.gate.change,
+        "baseline": _maybe(result.baseline),
+        "scenario": result.scenario or None,
     }
 
 
@@ -128,6 +196,67 @@ def explain_object(explanation: Explanation) -> dict[str, Any]:
             },
         },
     }
+
+
+def ranking_object(ranking: Ranking) -> dict[str, Any]:
+    """Write a ranking, as `agentflow explain --what-if --json` prints it under "what_if"."""
+    return {
+        "basis": ranking.basis,
+        "runs": ranking.runs,
+        "seed": ranking.seed,
+        "fresh_seed": ranking.fresh_seed,
+        "e2e_s": estimates(ranking.e2e_s),
+        "changes": [
+            {
+                "step": row.change.step,
+                "kind": row.change.kind,
+                "change": row.change.description,
+                "proviso": row.change.proviso,
+                "helps": row.helps,
+                "gain_s": estimates(row.gain_s),
+                "e2e_s": estimates(row.e2e_s),
+                "unanswered": row.unanswered.as_dict(),
+                "cost_usd": _maybe(row.cost_usd),
+            }
+            for row in ranking.rows
+        ],
+        "steps": dict(ranking.steps),
+        "left_out": [{"step": c.step, "change": c.description, "why": why} for c, why in ranking.left_out],
+    }
+
+
+def break_even_object(found: BreakEvens) -> dict[str, Any]:
+    """Write what a target would need, as `agentflow explain --target --json` prints it under "break_even"."""
+    return {
+        "target": found.target.text,
+        "figure": found.target.gate.metric,
+        "limit_s": found.target.limit_s,
+        "now_s": found.now_s.as_dict(),
+        "met": found.met,
+        "rows": [
+            {
+                "step": row.step,
+                "what": row.what,
+                "suffices": row.factor is not None,
+                "factor": _bounded(row.factor),
+                "now": row.now,
+                "needed": _bounded(row.needed),
+                "floor_s": row.floor_s.as_dict(),
+                "left": None
+                if row.left_step is None
+                else {"step": row.left_step, "component": row.left_component, "seconds": row.left_s},
+            }
+            for row in found.rows
+        ],
+        "unscalable": list(found.unscalable),
+    }
+
+
+def _bounded(e: Estimate | None) -> dict[str, Any] | None:
+    """Write an estimate whose upper bound may be infinite: then it has none."""
+    if e is None:
+        return None
+    return {**e.as_dict(), "high": None if e.high is None or math.isinf(e.high) else e.high}
 
 
 def _maybe(e: Estimate | None) -> dict[str, Any] | None:

@@ -43,11 +43,14 @@ def dollars(x: float) -> str:
 
 
 def share(x: float) -> str:
-    """Write a share in per cent."""
+    """Write a share in per cent; near 0 and near 100 with more figures, so that neither looks reached."""
     percent = 100.0 * x
-    if percent in (0.0, 100.0):
+    size = abs(percent)
+    if size in (0.0, 100.0):
         return f"{percent:.0f} %"
-    return f"{percent:.1f} %" if 0.1 <= percent < 99.95 else f"{percent:.2g} %" if percent < 1 else f"{percent:.2f} %"
+    if size < 0.1:
+        return f"{percent:.2g} %"
+    return f"{percent:.2f} %" if 99.95 <= size < 100.0 else f"{percent:.1f} %"
 
 
 def count(x: float) -> str:

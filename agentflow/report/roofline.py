@@ -93,16 +93,16 @@ def plot_roofline(results: Sequence[Bounds], path: str | Path) -> None:
     for i, result in enumerate(results):
         colour = _COLOURS[i % len(_COLOURS)]
         knee = result.peak / result.bandwidth
-        roof = [0.5, knee, 8 * knee]
-        axes.plot(roof, [min(result.bandwidth * x, result.peak) for x in roof], color=colour, linewidth=1.5)
-        reached = [p.per_chip * result.flop for p in result.points if p.fits]
+        shown = [p for p in result.points if p.fits]
+        reached = [p.compute_share * result.peak for p in shown]  # drafts and refinements are arithmetic too
         intensity = [
-            max(f / max(p.bandwidth_share * result.bandwidth, 1e-9), 0.5)
-            for f, p in zip(reached, (p for p in result.points if p.fits), strict=True)
+            max(f / max(p.bandwidth_share * result.bandwidth, 1e-9), 0.5) for f, p in zip(reached, shown, strict=True)
         ]
+        roof = [0.5, knee, max(8 * knee, 1.5 * max(intensity, default=0.0))]
+        axes.plot(roof, [min(result.bandwidth * x, result.peak) for x in roof], color=colour, linewidth=1.5)
         label = f"{result.deployment}: {format_flops(result.peak)}, {format_bandwidth(result.bandwidth)}"
         axes.plot(intensity, reached, "o", color=colour, label=label)
-        for x, y, p in zip(intensity, reached, (p for p in result.points if p.fits), strict=True):
+        for x, y, p in zip(intensity, reached, shown, strict=True):
             axes.annotate(f"{p.batch:g}", (x, y), textcoords="offset points", xytext=(4, -9), fontsize=7)
     axes.set(xscale="log", yscale="log", xlabel="FLOP per byte read", ylabel="FLOP/s a chip")
     axes.set_title("Roofline: lines are data sheets, dots are decode steps by batch", fontsize=10, loc="left")

@@ -15,6 +15,7 @@ from agentflow.analysis.summary import STATS, Summary
 from agentflow.errors import printable
 from agentflow.estimate import Estimate
 from agentflow.report.bars import case_bars, stack_table
+from agentflow.report.load import load_table
 from agentflow.report.palette import count, dollars, seconds, share
 from agentflow.report.text import gates_table, grid, interval, is_ascii, plain
 from agentflow.units import format_energy
@@ -102,7 +103,10 @@ def takeaway(summary: Summary) -> Text:
 def run_report(summary: Summary, console: Console, gates: Sequence[GateResult] = ()) -> RenderableType:
     """Show one scenario."""
     parts: list[RenderableType] = [headline(summary), Text(), estimates_table(summary), Text()]
-    parts += [usage_table(summary), Text(), stack_table(summary, console), Text(), takeaway(summary)]
+    parts += [usage_table(summary), Text()]
+    if summary.load is not None:
+        parts += [load_table(summary.load), Text()]
+    parts += [stack_table(summary, console), Text(), takeaway(summary)]
     if gates:
         parts += [Text(), gates_table(gates)]
     return Group(*parts)
@@ -134,8 +138,7 @@ def compare_report(comparison: Comparison, console: Console, gates: Sequence[Gat
     if "assumptions" in first.manifest:
         parts.append(Text("assumed: ", "dim").append_text(plain(first.manifest["assumptions"], limit=400)))
     if gates:
-        labels = [case.label for case in comparison.cases] * (len(gates) // len(comparison.cases))
-        parts += [Text(), gates_table(gates, labels)]
+        parts += [Text(), gates_table(gates)]
     return Group(*parts)
 
 

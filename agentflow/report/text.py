@@ -48,6 +48,11 @@ def interval(e: Estimate) -> str:
     return f"[{seconds(e.low)}, {seconds(e.high)}]"
 
 
+def rate_interval(e: Estimate) -> str:
+    """Write the bounds of a rate (1/s)."""
+    return "" if e.low is None or e.high is None else f"[{e.low:.3g}, {e.high:.3g}]"
+
+
 def in_unit(value: float, dimension: Dimension) -> str:
     """Write a figure with the unit of what it measures."""
     if dimension == "seconds":
@@ -59,21 +64,38 @@ def in_unit(value: float, dimension: Dimension) -> str:
     return dollars(value) if dimension == "usd" else count(value)
 
 
-def gates_table(gates: Sequence[GateResult], labels: Sequence[str] = ()) -> Table:
-    """Show what the gates decided; `labels` name the scenario of each, where there are several."""
-    table = grid(*(["scenario"] if labels else []), "fails if", "verdict", ">figure", "95 % interval", wrap=(0, 3, 4))
-    for number, gate in enumerate(gates):
+def gates_table(gates: Sequence[GateResult]) -> Table:
+    """Show what the gates decided; with the scenario of each, where there are several."""
+    several, changes = any(gate.scenario for gate in gates), any(gate.baseline for gate in gates)
+    columns = ["fails if", "verdict", ">figure", "95 % interval"]
+    table = grid(*(["scenario"] if several else []), *columns, *([">baseline"] if changes else []), wrap=(0, 3, 4))
+    for gate in gates:
         e = gate.estimate
-        bounds = f"needs {e.runs_needed:,} runs"
+        bounds = f"needs {e.runs_needed:,} runs" if e.runs_needed else "no interval"
         if e.low is not None and e.high is not None:
-            bounds = f"[{in_unit(e.low, gate.dimension)}, {in_unit(e.high, gate.dimension)}]"
+            bounds = f"[{_told(e.low, gate)}, {_told(e.high, gate)}]"
             if gate.runs_needed:
-                bounds += f", about {gate.runs_needed:,} runs would settle it"
+                bounds += f", about {gate.runs_needed:,} runs{' of both' if gate.baseline else ''} would settle it"
         table.add_row(
-            *([plain(labels[number], limit=40)] if labels else []),
+            *([plain(gate.scenario, limit=40)] if several else []),
             plain(gate.gate.expression),
             Text(gate.verdict, _VERDICT[gate.verdict]),
-            in_unit(e.value, gate.dimension),
+            _told(e.value, gate),
             Text(bounds, "dim"),
+            *([_was(gate)] if changes else []),
         )
     return table
+
+
+def _told(value: float, gate: GateResult) -> str:
+    """Write a gate's figure, a change with its sign."""
+    if gate.baseline is None:
+        return in_unit(value, gate.dimension)
+    sign = "+" if value > 0.0 else "-" if value < 0.0 else ""
+    points = gate.dimension == "share" and gate.gate.change == "absolute"
+    return sign + (f"{100.0 * abs(value):.3g} pp" if points else in_unit(abs(value), gate.dimension))
+
+
+def _was(gate: GateResult) -> str:
+    """Write the baseline's figure."""
+    return "" if gate.baseline is None else in_unit(gate.baseline.value, gate.unit)

@@ -146,8 +146,12 @@ def figures(backend: Backend) -> Iterator[tuple[str, str]]:
         if m.drift is not None:
             yield "drift (log-sd)", f"from day to day {m.drift.ttft:g} in TTFT, {m.drift.speed:g} in speed"
     for limit in backend.limits:
-        given = limit.model_dump(exclude_none=True, exclude={"tier"})
+        given = limit.model_dump(exclude_defaults=True, exclude={"tier"})
         yield f"limits: {limit.tier}", ", ".join(f"{key} {_limit(value)}" for key, value in given.items())
+    if backend.capacity:
+        c = backend.capacity
+        more = "" if c.max_queue is None else f", at most {c.max_queue:,} waiting"
+        yield "capacity", f"{c.concurrency:,} calls at a time, {c.queue}{more}"
     if backend.cache:
         yield "prefix cache", f"hits {backend.cache.hit_rate:.0%}, from {backend.cache.min_tokens:,} tokens"
 

@@ -3,6 +3,7 @@
 from agentflow.schema.backend import (
     Backend,
     Cache,
+    Capacity,
     Drift,
     Evidence,
     Law,
@@ -15,6 +16,7 @@ from agentflow.schema.backend import (
 )
 from agentflow.schema.calls import (
     Catch,
+    CircuitBreaker,
     ErrorSpec,
     Fallback,
     Hedge,
@@ -80,9 +82,11 @@ __all__ = [
     "Budget",
     "Cache",
     "CallStep",
+    "Capacity",
     "Catch",
     "ChatStep",
     "Chip",
+    "CircuitBreaker",
     "Constant",
     "CountDistribution",
     "Defaults",

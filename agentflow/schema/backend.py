@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
@@ -86,7 +85,9 @@ class Limit(Model):
     reserves: Literal["max_tokens", "nothing"] | None = None
     """What is set aside when a request is admitted: input and `max_tokens`, or nothing until it has ended."""
     counts_cached: bool | None = None
-    """Whether cached input counts."""
+    """Whether cached input counts; by default it does."""
+    per: Literal["all", "tenant"] = "all"
+    """Whether all runs share it, or each tenant has its own."""
 
 
 class Measured(Model):
@@ -197,12 +198,24 @@ class Evidence(Model):
     note: Prose = ""
 
 
+class Capacity(Model):
+    """How many calls a backend serves at once, and who waits. It counts where runs share the backend, under load."""
+
+    concurrency: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Calls in service at once."""
+    queue: Literal["fifo", "priority", "sjf", "las", "age"] = "fifo"
+    """Who is next: the first to come, the step's priority, the shortest call, the run served least, the oldest run."""
+    max_queue: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    """Calls that may wait; one that comes then fails with `rate_limit`. By default any number."""
+    shared: Line | None = None
+    """Backends that name the same have their slots in common."""
+    per: Literal["all", "tenant"] = "all"
+    """Whether all runs share the slots, or each tenant has its own."""
+
+
 class Backend(Model):
     """A place that answers calls of one model."""
 
-    later: ClassVar[Mapping[str, str]] = {
-        "capacity": "capacity comes with the simulation of load; leave it out",
-    }
     schema_version: Literal[1] = 1
     name: Line
     provider: Line
@@ -214,8 +227,26 @@ class Backend(Model):
     max_output: PositiveTokens | None = None
     law: Law
     cache: Cache | None = None
+    capacity: Capacity | None = None
+    """How many calls it serves at once; by default any number."""
     errors: Errors = Field(default={})
     price: Price | None = None
     power: Power | None = None
     limits: Items[Limit] = ()
+    tier: Line | None = None
+    """The customer's tier, one of those in `limits`, which then counts under load; by default none does."""
     evidence: Items[Evidence] = ()
+
+    @model_validator(mode="after")
+    def _known_tier(self) -> Backend:
+        if self.tier is not None and self.limit is None:
+            known = ", ".join(limit.tier for limit in self.limits) or "none"
+            raise problem(
+                f"no tier named '{self.tier}' in limits; there are: {known}", "name one of them, or leave it out"
+            )
+        return self
+
+    @property
+    def limit(self) -> Limit | None:
+        """What the customer's tier allows."""
+        return next((limit for limit in self.limits if limit.tier == self.tier), None)

@@ -101,6 +101,19 @@ class Hedge(Model):
     """How many calls besides the first."""
 
 
+class CircuitBreaker(Model):
+    """Stops sending to a place that fails, for a while. All runs share its state; it counts under load only."""
+
+    failures: int = Field(default=5, ge=1, le=1_000_000)
+    """Failures in a row that open it."""
+    open_for: PositiveSeconds = 30.0
+    """How long it lets nothing through (s); then it is half open."""
+    trials: int = Field(default=1, ge=1, le=1_000_000)
+    """Attempts that it lets through when half open: once all have succeeded it closes, if one fails it opens again."""
+    on: Items[ErrorNames] = ("rate_limit", "timeout", "server_error")
+    """The errors that count as failures; others count neither way."""
+
+
 class Fallback(Model):
     """Where a call goes when its retries are used up: another model, another backend, or both."""
 

@@ -37,9 +37,13 @@ class Constants(Base):
     host_layer: Seconds = 0.0
     """A layer of a decode step cannot take less: the host launches kernels this slowly."""
     host_layer_prefill: Seconds = 0.0
-    """The same of a prefill."""
+    """The same of a prefill, whose kernels no graph launches at once."""
+    host_moe_layer_prefill: Seconds = 0.0
+    """A layer with experts, besides."""
     sequence_overhead: Seconds = 0.0
     """A sequence of the batch, a step: sampling, scheduling, detokenising."""
+    sequence_overhead_prefill: Seconds = 0.0
+    """A prompt of a batch of prompts: its blocks of the cache, its first token."""
     bandwidth: Utilisation = 1.0
     """Reading weights that every token uses."""
     expert_bandwidth: Utilisation = 1.0
@@ -51,7 +55,9 @@ class Constants(Base):
     expert_compute: Utilisation = 1.0
     """Arithmetic of experts on a prompt alone."""
     expert_compute_mixed: Utilisation = 1.0
-    """Arithmetic of experts on prompt chunks that share their steps with decoding sequences."""
+    """Arithmetic of experts in decode steps, and on prompt chunks that share them."""
+    handed_on: Factor = 0.0
+    """Share of what kernels without any fusion hand on to one another through memory."""
     four_bit_cost: Factor = 1.0
     """Time of an expert in fp4 over what its bytes and FLOP alone would take."""
     int4_cost: Factor = 1.0
@@ -110,8 +116,11 @@ class Speculation(Base):
     ----------
     draft_tokens : int
         Proposed each step.
+    acceptance : float
+        Probability that a draft token is kept if those before it were: a step then yields (1 - aᵏ⁺¹) / (1 - a)
+        tokens of k drafts (Leviathan et al., 2023). Give it or `tokens_per_step`.
     tokens_per_step : float
-        Kept on average, the model's own included.
+        Kept on average, the model's own included, where that was measured.
     draft_cost : float
         Of a draft token, in plain steps; by default that of multi-token prediction, about 1.5 / layers.
     draft_seconds : seconds
@@ -119,33 +128,48 @@ class Speculation(Base):
     """
 
     draft_tokens: Annotated[int, Field(ge=1, le=1000)]
-    tokens_per_step: Annotated[float, Field(ge=1, le=1001)]
+    acceptance: Annotated[float, Field(ge=0, le=1)] | None = None
+    tokens_per_step: Annotated[float, Field(ge=1, le=1001)] | None = None
     draft_cost: Factor | None = None
     draft_seconds: Seconds | None = None
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        if self.tokens_per_step > self.draft_tokens + 1:
+        if (self.acceptance is None) == (self.tokens_per_step is None):
+            raise problem("speculation needs acceptance or tokens_per_step, and not both", "give one", "acceptance")
+        if self.tokens_per_step is not None and self.tokens_per_step > self.draft_tokens + 1:
             raise problem(
                 f"{self.draft_tokens} draft tokens give at most {self.draft_tokens + 1} tokens a step, "
                 f"not {self.tokens_per_step:g}", "the model's own token counts", "tokens_per_step",
             )  # fmt: skip
         return self
 
+    @property
+    def tokens(self) -> float:
+        """Tokens of one sequence that a step yields on average."""
+        if self.acceptance is None:
+            assert self.tokens_per_step is not None
+            return self.tokens_per_step
+        return sum(self.acceptance**i for i in range(self.draft_tokens + 1))
+
 
 class Diffusion(Base):
-    """Decode law of a diffusion language model.
+    """Decode law of a diffusion language model: tokens of a block appear together, after a fixed number of passes.
 
     Parameters
     ----------
     block : int
-        Tokens refined together.
+        Tokens refined together; as many as the answer has, or fewer, one block after the other.
     steps : int
         Passes over a block.
+    cached : bool
+        Whether keys and values of the prompt and of finished blocks are kept. Otherwise, as tokens attend to
+        later ones too, each pass computes the whole sequence: arithmetic binds, not memory.
     """
 
     block: Annotated[int, Field(ge=1, le=1_000_000)]
     steps: Annotated[int, Field(ge=1, le=1_000_000)]
+    cached: bool = False
 
 
 class Deployment(HardwareDocument):

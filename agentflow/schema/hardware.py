@@ -53,8 +53,9 @@ class Chip(HardwareDocument):
         The serving engine that is usual on it, for those who do not say which.
     layout : str
         `shared`: arithmetic reads weights from a memory that all of them share (GPU, TPU, CPU). `spatial`: each
-        layer sits on its own patch of the chip and only that patch works for one token (wafer). `hardwired`: the
-        weights are wires; nothing is read.
+        layer sits on its own patch of the chip and only that patch works for one token (wafer). `dataflow`: a layer
+        is one fused kernel, whose operators hand on through `on_chip_memory` (RDU). `hardwired`: the weights are
+        wires; nothing is read.
     status : str
         Whether one can have it.
     flops : mapping
@@ -63,6 +64,8 @@ class Chip(HardwareDocument):
         What holds the weights: HBM, DDR, SRAM.
     bandwidth : bytes/s
         How fast that is read.
+    on_chip_memory : bytes
+        SRAM in front of it. It matters where the layout is `dataflow`; elsewhere kernels hand on through `memory`.
     overflow_memory : bytes
         A slower tier behind it: DDR of an RDU, host memory, flash.
     overflow_bandwidth : bytes/s
@@ -80,11 +83,12 @@ class Chip(HardwareDocument):
     kind: Literal["gpu", "tpu", "asic", "lpu", "wafer", "rdu", "soc", "cpu", "hardwired", "phone", "browser", "peer"]
     family: Line
     engine: Line = "roofline"
-    layout: Literal["shared", "spatial", "hardwired"] = "shared"
+    layout: Literal["shared", "spatial", "dataflow", "hardwired"] = "shared"
     status: Literal["shipping", "announced", "proposal"] = "shipping"
     flops: Peaks
     memory: Bytes
     bandwidth: Bandwidth
+    on_chip_memory: Bytes | None = None
     overflow_memory: Bytes | None = None
     overflow_bandwidth: Bandwidth | None = None
     kv_bandwidth_factor: Annotated[Factor, Field(gt=0)] = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Annotated, Any, ClassVar, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
 
@@ -13,6 +13,7 @@ from agentflow.schema._base import Items, Model, problem
 from agentflow.schema.calls import (
     ZERO,
     Catch,
+    CircuitBreaker,
     Errors,
     Fallback,
     Hedge,
@@ -36,8 +37,6 @@ from agentflow.schema.scalars import (
 )
 from agentflow.shown import html_of
 
-_BREAKER = "a circuit breaker belongs to a backend that runs share; it comes with the simulation of load; leave it out"
-
 
 class StepBase(Model):
     """What all steps have."""
@@ -55,7 +54,6 @@ class StepBase(Model):
 class CallStep(StepBase):
     """What all steps have that take time by themselves."""
 
-    later: ClassVar[Mapping[str, str]] = {"circuit_breaker": _BREAKER}
     join: Join = "all"
     """When a step with several needs starts: `all`, `any`, or `{quorum: 2}`; the others are cancelled."""
     errors: Errors = Field(default={})
@@ -66,6 +64,8 @@ class CallStep(StepBase):
     """How failed attempts are tried again: a preset, a policy, or a list of them from inside to outside."""
     hedge: Hedge | None = None
     """A second call when the first takes long: `{after: 2s, max_hedges: 1}`."""
+    circuit_breaker: CircuitBreaker | None = None
+    """When to stop sending for a while: `{failures: 5, open_for: 30s}`; shared by all runs, under load."""
     routes: Routes = Field(default={})
     """Ways on and their probabilities, which add up to 1."""
 
@@ -95,6 +95,8 @@ class ModelFields(CallStep):
     """Whether the user sees this step's tokens as they come."""
     fallbacks: Items[Fallback] = ()
     """Other models or backends to go on with when the retries are used up."""
+    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    """In a backend's `priority` queue: the higher, the sooner."""
 
 
 class ChatStep(ModelFields):

@@ -67,7 +67,9 @@ def test_the_profile_survives_its_own_document() -> None:
 def test_evidence_names_file_date_count_and_kind() -> None:
     requests = concatenate([sample(80), build([np.nan] * 20, [np.nan] * 20, [-1] * 20, error=["rate_limit"] * 20)])
     backend = calibrate(requests).backend
-    first, second = backend.evidence
+    first, second, drift = backend.evidence
+    assert (drift.figures, drift.kind) == (("drift",), "assumed")
+    assert backend.law.measured is not None and backend.law.measured.drift is not None
     assert (first.kind, first.n, str(first.date), first.source) == ("measured", 80, "2026-01-02", "CSV x.csv")
     assert (second.figures, second.n) == (("errors",), 100)
     assert backend.errors["rate_limit"].probability == 0.2

@@ -15,7 +15,7 @@ from agentflow.cli import run
 from agentflow.errors import AgentflowError
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["run", "compare", "demo", "explain", "validate", "list", "show", "schema"]
+COMMANDS = ["run", "compare", "demo", "explain", "stack", "sweep", "optimize", "validate", "list", "show", "schema"]
 CHAIN = """
 name: chain
 steps:

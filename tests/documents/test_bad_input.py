@@ -49,9 +49,9 @@ def test_a_good_document_survives_a_round_trip() -> None:
         ("steps: {a: &x {type: wait, duration: 1s}}", "f.yaml:2:12", "anchor"),
         ("steps: {a: !!python/name:os.system x}", "f.yaml:2:12", "tag"),
         (
-            "steps: {a: {type: wait, duration: 1s, circuit_breaker: {}}}",
-            "f.yaml:2:39",
-            "comes with the simulation of load",
+            "steps: {a: {type: wait, duration: 1s, circuit_breaker: {failures: 0}}}",
+            "f.yaml:2:57",
+            "at least 1",
         ),
         ("steps: {a: {type: wait, duration: " + "9" * 400 + "}}", "f.yaml:2:35", "more than 15 digits"),
         ("steps: {a: {type: wait, duration: {samples: ../x.csv}}}", "f.yaml:2:45", "has no folder"),

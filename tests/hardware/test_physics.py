@@ -18,9 +18,9 @@ from agentflow.hardware import (
     serve,
     token_time,
 )  # fmt: skip
-from agentflow.hardware.demand import coverage
+from agentflow.hardware.demand import coverage, slow_share
 from agentflow.hardware.serving import queue_behind
-from agentflow.schema.deployment import Deployment, Diffusion, Speculation
+from agentflow.schema.deployment import Deployment, Speculation
 
 H100, LLAMA = "h100-sxm", "llama-3.1-70b"
 
@@ -110,7 +110,7 @@ def test_what_binds_changes_with_the_load() -> None:
     assert decode_step(d, 64, 100_000).bound == "kv"
     assert decode_step(d, 3000, 10).bound == "compute"
     swarm = load_deployment("petals-llama-2-70b")
-    assert decode_step(swarm, 1, 10).bound == "links"
+    assert decode_step(changed(swarm, pipeline_parallel=10), 1, 10).bound == "links"
 
 
 def test_cached_prefix_saves_time_but_is_attended_to() -> None:
@@ -141,11 +141,45 @@ def test_speculation_pays_at_small_batch_only() -> None:
         Speculation(draft_tokens=3, tokens_per_step=5)
 
 
-def test_diffusion_is_bound_by_compute_at_batch() -> None:
-    d = deployment(model="llada-8b", engine="roofline", tensor_parallel=1, diffusion=Diffusion(block=32, steps=16))
-    plain = changed(d, diffusion=None)
-    assert token_time(d, 1, 500) < token_time(plain, 1, 500)
-    assert decode_step(d, 64, 500).bound == "compute"
+def test_acceptance_gives_tokens_by_leviathan() -> None:
+    assert Speculation(draft_tokens=4, acceptance=0.8).tokens == pytest.approx((1 - 0.8**5) / (1 - 0.8))
+    assert Speculation(draft_tokens=4, acceptance=0.0).tokens == 1
+    assert Speculation(draft_tokens=4, acceptance=1.0).tokens == 5
+    plain = deployment()
+    for cost, worth in ((0.02, True), (1.0, False)):  # a draft as dear as a step never pays
+        draft = changed(plain, speculation=Speculation(draft_tokens=4, acceptance=0.7, draft_cost=cost))
+        assert (token_time(draft, 1, 1000) < token_time(plain, 1, 1000)) is worth
+    for wrong in ({}, {"acceptance": 0.5, "tokens_per_step": 2.0}):
+        with pytest.raises(ValueError, match="not both"):
+            Speculation.model_validate({"draft_tokens": 3} | wrong)
+
+
+def test_three_tiers_of_an_rdu() -> None:
+    rack = load_deployment("sambanova-llama-3.1-405b")
+    assert slow_share(rack) == 0  # 51 GB of 64 a socket
+    half = changed(rack, tensor_parallel=8)
+    assert 0.4 < slow_share(half) < 0.6  # the rest is read from DDR, sixteen times as slow as HBM
+    assert token_time(half, 1, 500) > 5 * token_time(rack, 1, 500)
+    assert memory_fit(half, 500).sequences < memory_fit(rack, 500).sequences
+    with pytest.raises(CapacityError):
+        check(changed(half, chip=rack.chip.model_copy(update={"overflow_memory": None})))
+    unfused = changed(rack, chip=rack.chip.model_copy(update={"on_chip_memory": None}),
+                      engine=rack.engine.model_copy(update={"default": rack.engine.default.model_copy(
+                          update={"handed_on": 1.0})}))  # fmt: skip
+    assert prefill_time(unfused, 4000) > prefill_time(rack, 4000)  # operators hand on through HBM, not SRAM
+
+
+def test_diffusion_is_bound_by_compute() -> None:
+    d = load_deployment("llada-8b-h100")
+    assert d.diffusion is not None and not d.diffusion.cached
+    assert {decode_step(d, batch, 1000).bound for batch in (1, 8, 64)} == {"compute"}
+    assert decode_step(changed(d, diffusion=None), 1, 1000).bound == "weights"
+    one, eight = (token_time(d, batch, 1000) for batch in (1, 8))
+    assert eight > 6 * one  # batching shares nothing that binds
+    fewer = changed(d, diffusion=d.diffusion.model_copy(update={"steps": 8}))
+    assert token_time(fewer, 1, 1000) == pytest.approx(one / 2)
+    kept = changed(d, diffusion=d.diffusion.model_copy(update={"cached": True}))
+    assert token_time(kept, 1, 1000) < 0.5 * one
 
 
 def test_what_if_chips_help_where_they_should() -> None:

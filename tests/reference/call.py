@@ -11,7 +11,7 @@ import simpy
 
 from tests.reference import keys, state
 from tests.reference.state import Visit
-from tests.reference.timeline import Attempt, Timeline, model_timeline, plain_timeline, served_law
+from tests.reference.timeline import Attempt, Timeline, Usage, model_timeline, plain_timeline, served_law
 from tests.reference.tokens import cached_tokens, input_tokens, is_model_call
 
 Process = Generator[simpy.Event, Any, Any]
@@ -159,7 +159,10 @@ class Call:
         """One place: its attempts under its retry layers, from inside to outside."""
         tries = [1] * len(self.retry)
         while True:
-            line = yield from self._attempt(copy, place)
+            line = yield from self._guarded(copy, place)
+            if line is None:
+                copy.error = "server_error"
+                return
             copy.error = line.error
             if line.error is None:
                 return
@@ -191,37 +194,71 @@ class Call:
         finally:
             copy.components.append(("backoff", self.clock.now - begin))
 
+    def _guarded(self, copy: Copy, place: int) -> Process:
+        """One try, or None where a circuit breaker refuses it."""
+        breaker = None
+        if self.run.gates is not None:
+            name = self.run.backend(self.visit.path, place).name if self.is_model else self.visit.path
+            breaker = self.run.gates.breaker(self, name)
+        if breaker is None:
+            return (yield from self._attempt(copy, place))
+        shared = self.clock.shared
+        era = breaker.permits(shared.now)
+        if era is None:
+            yield self.clock.at(self.clock.now, state.END)
+            return None
+        try:
+            line = yield from self._attempt(copy, place)
+        except simpy.Interrupt:
+            breaker.tell(shared.now, era, None, cut=True)
+            raise
+        breaker.tell(shared.now, era, line.error)
+        return line
+
     def _attempt(self, copy: Copy, place: int) -> Process:
         """One try, charged when it has ended or been cut; one that is cut as it starts never was."""
-        line = self._timeline(copy, place)
+        index = COPY * copy.index + copy.tries
+        line = self._timeline(index, place)
         copy.tries += 1
         begin = self.clock.now
+        gate = self.run.gates.of(self, line, begin) if self.run.gates is not None else None
         try:
+            if gate is not None:
+                yield self.clock.at(begin + line.t_net, state.REACH)
+                line = yield from gate.wait(lambda waited: self._timeline(index, place, waited))
             yield self.clock.at(begin + line.end, state.END)
         except simpy.Interrupt:
+            line = line if gate is None else gate.at_a_cut(line)
+            used = Usage()
             if self.clock.now > begin:
-                self._charge(copy, place, line, self.clock.now - begin, cut=True)
+                used = self._charge(copy, place, line, self.clock.now - begin, cut=True)
+            if gate is not None:
+                gate.settle(used)
             raise
-        self._charge(copy, place, line, line.end, cut=False)
+        finally:
+            if gate is not None:
+                gate.leave()
+        used = self._charge(copy, place, line, line.end, cut=False)
+        if gate is not None:
+            gate.settle(used)
         copy.last, copy.last_start = line, begin
         return line
 
-    def _timeline(self, copy: Copy, place: int) -> Timeline:
+    def _timeline(self, index: int, place: int, waited: float = 0.0) -> Timeline:
         visit = self.visit
-        index = COPY * copy.index + copy.tries
         if not self.is_model:
             latency, component = _latency(self.step)
             return plain_timeline(Attempt(visit.node, index, self.step, self.timeout), latency, component)
         backend = self.run.backend(visit.path, place)
         cached = cached_tokens(visit, backend, self.input)
         factor = _factor(visit, backend)
-        attempt = Attempt(visit.node, index, self.step, self.timeout, backend)
+        attempt = Attempt(visit.node, index, self.step, self.timeout, backend, waited)
         return model_timeline(attempt, factor, self.input, cached)
 
-    def _charge(self, copy: Copy, place: int, line: Timeline, tau: float, cut: bool) -> None:
+    def _charge(self, copy: Copy, place: int, line: Timeline, tau: float, cut: bool) -> Usage:
         copy.components += line.components(tau)
         if line.backend is None:
-            return
+            return Usage()
         copy.last_backend = line.backend.name
         self.visit.sent = self.input
         usage = line.usage(tau, cut)
@@ -229,6 +266,7 @@ class Call:
             copy.counted_places.add(place)
             usage.calls = 1
         self.visit.usage.add(usage)
+        return usage
 
 
 def _own(visit: Visit, name: str) -> Any:

@@ -54,10 +54,17 @@ def simulate_run(workflow: Any, assignment: Mapping[str, Any], seed: int, run: i
     """
     clock = Clock()
     this = Run(workflow, assignment, keys.run_key(seed, run), clock, body_of(workflow))
-    top = enter(this, this.top, None, 0, start)
-    ended = clock.process(_until_the_end(this, top))
+    ended = clock.process(life_of(this))
     clock.run(until=ended)
-    return _report(this, top)
+    report: ReferenceRun = ended.value
+    return report
+
+
+def life_of(run: Run) -> Generator[simpy.Event, Any, ReferenceRun]:
+    """Let a run happen, from now on."""
+    top = enter(run, run.top, None, 0, start)
+    yield run.clock.process(_until_the_end(run, top))
+    return _report(run, top)
 
 
 def _until_the_end(run: Run, top: Scope) -> Generator[simpy.Event, Any, None]:

@@ -17,8 +17,10 @@ from tests.reference.shape import Body, is_parallel_guardrail
 from tests.reference.timeline import Usage
 
 # Priorities of events at one moment; SimPy's own 0 is for interrupts, 1 for what processes tell each other.
+GRANT = 0.25  # a slot that became free is taken
 BEGIN = 0.5  # a call looks at the budget, after what is cut at this moment has been charged
 END = 1  # an attempt or a wait ends
+REACH = 2  # an attempt reaches its backend
 COPIES = 3  # the copies of a hedged call are looked at
 HEDGE = 4  # the next copy starts
 SETTLE = 1000  # less the depth: inner scopes settle before the outer ones
@@ -41,6 +43,22 @@ class Clock(simpy.Environment):
             event._ok = True
             event._value = None
             heappush(self._queue, (self.now, priority, next(self._eid), event))  # type: ignore[misc]
+
+
+class RunClock:
+    """A run's own clock, which stands at 0 when it arrives, on a timeline that runs share."""
+
+    def __init__(self, shared: Clock) -> None:
+        self.shared = shared
+        self.zero = shared.now
+        self.event, self.process, self.any_of, self.soon = shared.event, shared.process, shared.any_of, shared.soon
+
+    @property
+    def now(self) -> float:
+        return self.shared.now - self.zero
+
+    def at(self, moment: float, priority: float) -> simpy.Event:
+        return self.shared.at(max(self.zero + moment, self.shared.now), priority)
 
 
 @dataclass(eq=False)
@@ -191,10 +209,12 @@ class Run:
     workflow: Any
     assignment: Mapping[str, Any]
     key: int
-    clock: Clock
+    clock: Clock | RunClock
     top: Body
     visits: list[Visit] = field(default_factory=list)
     factors: dict[str, float] = field(default_factory=dict)
+    gates: Any = None  # what runs share, under load
+    served: float = 0.0  # seconds that its calls have held slots
 
     def spent(self) -> Usage:
         """What the visits that have ended by now have used."""

@@ -160,6 +160,7 @@ class Attempt:
     step: Any
     timeout: Any
     backend: Any = None
+    waited: float = 0.0  # for its turn at the backend
 
     def draw(self, quantity: int) -> int:
         return keys.attempt_draw(self.node, self.index, quantity)
@@ -207,7 +208,7 @@ def model_timeline(attempt: Attempt, factor: float, input_tokens: int, cached: i
     else:
         waiting, prefill, pace = _measured(law.measured, attempt, input_tokens, cached)
     pace = pace.slowed(slow)
-    t_queue = t_net + waiting * slow
+    t_queue = t_net + attempt.waited + waiting * slow
     t_prefill = t_queue + prefill * slow
     t_first = t_prefill + pace.seconds(0, tokens.reasoning)
     t_end = t_first + pace.seconds(tokens.reasoning, max(0, tokens.output - 1))

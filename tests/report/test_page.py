@@ -449,3 +449,29 @@ def test_a_region_and_the_providers_drift_are_told(findings: Findings) -> None:
     assert "from day to day" in plain and "Assumed:" not in plain
     far = find("tool-use", ["groq"], runs=300, setting=Setting(region="eu-hetzner"))
     assert "Assumed: calls from eu-hetzner" in render_page(far)
+
+
+def test_the_picture_of_mean_and_slow_runs_has_the_pages_colours_and_the_results_seconds(
+    opened: Opened, findings: Findings
+) -> None:
+    best = min(findings.comparison.cases, key=lambda case: case.summary.e2e_s["p50"].value)
+    picture = opened.page.locator("#where svg")
+    assert "slowest" in (picture.get_attribute("aria-label") or "")
+    text = picture.text_content() or ""
+    assert f"mean of all runs: {seconds(best.summary.e2e_s['mean'].value)} s" in text
+    assert f"mean of the {best.result.tail_runs:,} slowest runs" in text and "time on the critical path (s)" in text
+    colours = "() => [...document.querySelectorAll('#where .c-human')].map((e) => getComputedStyle(e).fill)"
+    light = set(opened.page.evaluate(colours))
+    opened.page.emulate_media(color_scheme="dark")
+    dark = set(opened.page.evaluate(colours))
+    assert len(light) == len(dark) == 1 and light != dark
+
+
+def test_the_command_ranks_what_would_help_in_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    arguments = ["report", "prompt-chain-8", "--backend", "groq", "--backend", "cerebras", "--runs", "1000"]
+    assert command([*arguments, "--output", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "What would help on groq" in text and "on cerebras/llama-3.3-70b" in text
+    assert command([*arguments, "--no-what-if", "--output", str(page)]) == 0
+    assert "What would help" not in page.read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import Any
 
 from agentflow import __version__
 from agentflow.analysis.findings import Findings
+from agentflow.report.insight_plots import where_svg
 from agentflow.report.page import view
 from agentflow.report.page.data import engine_script, script
 from agentflow.report.page.graph import draw_graph
@@ -24,12 +25,16 @@ SCREEN = ("draw.js", "charts.js", "controls.js", "page.js")
 
 @dataclass(frozen=True)
 class Extra:
-    """A further table for the report, which stands after the comparison: a ranking of what would help, say."""
+    """A further table for the report, which stands after the comparison: a ranking of what would help, say.
+
+    The columns in `numbers`, counted from 0, are flush right.
+    """
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    numbers: Sequence[int] = ()
 
 
 def render_page(findings: Findings, extra: Sequence[Extra] = ()) -> str:
@@ -61,7 +66,7 @@ def render_page(findings: Findings, extra: Sequence[Extra] = ()) -> str:
     style, code = page_style(), page_script()
     comparison = findings.comparison
     first = comparison.cases[0].result
-    words = view.takeaway(findings)
+    words, shown = view.takeaway(findings), view.ranked(findings)[0]
     return environment.get_template("page.html.jinja").render(
         findings=findings,
         policy=policy(style, code),
@@ -82,6 +87,8 @@ def render_page(findings: Findings, extra: Sequence[Extra] = ()) -> str:
         baseline=comparison.cases[comparison.baseline].label,
         components=view.present(findings),
         sources=view.sources(findings),
+        where=Markup(where_svg(shown.summary, shown.result.tail_runs)),
+        where_of=shown.label,
         picture=draw_graph(findings.workflow),
         extra=extra,
     )

@@ -1,0 +1,262 @@
+"""What load does to a scenario: how to simulate it honestly, and what the shared resources have to say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentflow.analysis.slo import Slo, goodput
+from agentflow.engine.arrivals import Arrivals
+from agentflow.engine.load import Pilot, Shape
+from agentflow.estimate import Estimate, mean_estimate
+from agentflow.loaded import CAUSES, Load
+from agentflow.plan import Plan
+from agentflow.plan.resources import most_runs
+from agentflow.result import Result, hist_quantile
+
+REPLICATIONS = 20
+FEWEST = 10  # replications of few runs
+NEAR = 0.9
+"""Offered load above which waits hang on small changes."""
+
+State = Literal["stable", "near", "unstable"]
+
+
+def offered(plan: Plan, arrivals: Arrivals, alone: Pilot) -> NDArray[np.float64]:
+    """Return the offered load of each resource over its slots: above 1 it cannot keep up.
+
+    NaN where load does not come at a rate.
+    """
+    rate = math.nan if arrivals.rate is None else arrivals.rate
+    slots = [r.concurrency * (arrivals.tenants if r.per_tenant else 1) for r in plan.resources]
+    return rate * alone.work / np.array(slots, np.float64)
+
+
+def shape_of(plan: Plan, arrivals: Arrivals, alone: Pilot, runs: int) -> Shape:
+    """Choose replications and warm-up for a number of runs.
+
+    The warm-up lasts as long as the slowest of a hundred runs alone, and ten relaxation times of the slowest resource:
+    for a queue of c servers of mean service s at load rho about s / (c (1 - sqrt(rho))^2), the inverse of the gap in
+    the spectrum of M/M/1 with c times its speed (Morse 1955). A closed loop warms up over ten runs a user. A trace or a
+    batch has no steady state.
+    """
+    if arrivals.size is not None:
+        return Shape(max(FEWEST, math.ceil(runs / arrivals.size)), 0, arrivals.size)
+    replications = REPLICATIONS if runs >= 100 * REPLICATIONS else FEWEST
+    each = max(2, math.ceil(runs / replications))
+    if arrivals.users:
+        return Shape(replications, 10 * arrivals.users, each)
+    assert arrivals.rate is not None
+    relaxation = 0.0
+    loads = offered(plan, arrivals, alone)
+    for load, work, calls, resource in zip(loads, alone.work, alone.calls, plan.resources, strict=True):
+        if calls > 0.0:
+            gap = (1.0 - math.sqrt(min(load, 0.98))) ** 2
+            relaxation = max(relaxation, work / calls / (resource.concurrency * gap))
+    longest = float(alone.e2e_s[int(0.99 * len(alone.e2e_s))])
+    return Shape(replications, max(20, math.ceil(arrivals.rate * (longest + 10.0 * relaxation))), each)
+
+
+@dataclass(frozen=True)
+class ResourceReport:
+    """What one shared resource did.
+
+    Attributes
+    ----------
+    name, capacity
+        Its name and its slots.
+    offered
+        Load offered over its slots; NaN where load does not come at a rate.
+    utilisation
+        Share of its slots that were busy.
+    wait_s
+        Mean wait of a call (s), with those that did not wait.
+    wait_p95_s
+        The p95 of all waits (s).
+    queue
+        Mean number of waiting calls.
+    served, rejected, left
+        Calls in all replications: served, turned away by a full queue, gone before their turn.
+    """
+
+    name: str
+    capacity: int
+    offered: float
+    utilisation: Estimate
+    wait_s: Estimate
+    wait_p95_s: float
+    queue: Estimate
+    served: int
+    rejected: int
+    left: int
+
+
+@dataclass(frozen=True)
+class LimitReport:
+    """What one rate limit did.
+
+    Attributes
+    ----------
+    name
+        The backend's and the tier's.
+    offered
+        What is asked of each bucket over what flows into it, by name; empty where load does not come at a rate.
+    passed, refused
+        Attempts in all replications; those refused by the bucket (or `concurrency`) that would have kept them longest.
+    """
+
+    name: str
+    offered: dict[str, float]
+    passed: int
+    refused: dict[str, int]
+
+    @property
+    def worst(self) -> tuple[float, str]:
+        """The highest offered load, and its bucket."""
+        return max(((load, name) for name, load in self.offered.items()), default=(0.0, ""))
+
+
+@dataclass(frozen=True)
+class BreakerReport:
+    """What one circuit breaker did in all replications: how often it opened, and the attempts that it refused."""
+
+    name: str
+    opened: int
+    refused: int
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What load did to a scenario.
+
+    Attributes
+    ----------
+    arrivals, rate, users, replications, warmup
+        As in `Load`.
+    throughput
+        Runs that ended, a second.
+    goodput
+        Runs a second that are answered within the objective's limit; None without an objective.
+    makespan_s
+        From the first arrival to the last end (s), for a trace or batch; else None.
+    capacity
+        The arrival rate at which the first resource is fully busy (runs a second), and its name; None without any.
+    state
+        `stable`, `near` (above 0.9 of the capacity), `unstable`.
+    resources, limits, breakers
+        In the order of the plan.
+    """
+
+    arrivals: str
+    rate: float | None
+    users: int
+    replications: int
+    warmup: int
+    throughput: Estimate
+    makespan_s: Estimate | None
+    capacity: tuple[float, str] | None
+    state: State
+    resources: tuple[ResourceReport, ...]
+    goodput: Estimate | None = None
+    limits: tuple[LimitReport, ...] = ()
+    breakers: tuple[BreakerReport, ...] = ()
+
+
+def report_load(result: Result, slo: Slo | None = None) -> LoadReport | None:
+    """Report the load of a result, and its goodput under an objective; None for a result without load."""
+    load = result.load
+    if load is None:
+        return None
+    finite = load.rate is None and not load.users
+    resources = tuple(_resource(load, k) for k in range(len(load.resources)))
+    limits = tuple(_limit(load, k) for k in range(len(load.limits)))
+    worst = max((r.offered for r in resources if not math.isnan(r.offered)), default=0.0)
+    worst = max([worst, *(limit.worst[0] for limit in limits)])
+    rates = [
+        (float(c) / float(w), name) for c, w, name in zip(load.capacity, load.work, load.resources, strict=True) if w
+    ]
+    rates += [
+        (rate, f"{load.limits[k]} {bucket}")
+        for k in range(len(limits))
+        for bucket, rate in most_runs(load.limit_rates[k], load.limit_asks[k]).items()
+    ]
+    return LoadReport(
+        arrivals=load.arrivals,
+        rate=load.rate,
+        users=load.users,
+        replications=load.replications,
+        warmup=load.warmup,
+        throughput=mean_estimate(load.ended / np.maximum(load.window_s, 1e-300)),
+        makespan_s=mean_estimate(_makespans(load)) if finite or not load.warmup else None,
+        capacity=min(rates) if rates else None,
+        state="unstable" if worst >= 1.0 else "near" if worst > NEAR else "stable",
+        resources=resources,
+        goodput=None if slo is None else goodput(result, load, slo),
+        limits=limits,
+        breakers=tuple(
+            BreakerReport(name, int(opened), int(refused))
+            for name, (opened, refused) in zip(load.breakers, load.breaker_counts.sum(axis=0), strict=True)
+        ),
+    )
+
+
+def _limit(load: Load, k: int) -> LimitReport:
+    passed, *refused = load.limit_counts[:, k].sum(axis=0).tolist()
+    offered = (
+        {}
+        if load.rate is None
+        else {name: load.rate / most for name, most in most_runs(load.limit_rates[k], load.limit_asks[k]).items()}
+    )
+    causes = {name: int(n) for name, n in zip(CAUSES, refused, strict=True) if n}
+    return LimitReport(load.limits[k], offered, int(passed), causes)
+
+
+def _makespans(load: Load) -> NDArray[np.float64]:
+    ends = load.end_s.reshape(load.replications, -1).max(axis=1)
+    starts = load.arrival_s.reshape(load.replications, -1).min(axis=1)
+    spans: NDArray[np.float64] = ends - starts
+    return spans
+
+
+def _resource(load: Load, k: int) -> ResourceReport:
+    window = np.maximum(load.window_s, 1e-300)
+    slots = float(load.capacity[k])
+    served, rejected, left = (load.counts[:, k, i] for i in range(3))
+    waits = load.areas[:, k, 2] / np.maximum(served, 1)
+    return ResourceReport(
+        name=load.resources[k],
+        capacity=int(load.capacity[k]),
+        offered=math.nan if load.rate is None else load.rate * float(load.work[k]) / slots,
+        utilisation=mean_estimate(load.areas[:, k, 0] / window / slots),
+        wait_s=mean_estimate(waits),
+        wait_p95_s=hist_quantile(load.wait_hist[k], 0.95),
+        queue=mean_estimate(load.areas[:, k, 1] / window),
+        served=int(served.sum()),
+        rejected=int(rejected.sum()),
+        left=int(left.sum()),
+    )
+
+
+def warnings_of(report: LoadReport) -> list[str]:
+    """Say what the figures cannot be trusted for."""
+    if report.capacity is None or report.rate is None or report.state == "stable":
+        return []
+    most, name = report.capacity
+    limited = any(name.startswith(limit.name) for limit in report.limits)
+    if report.state == "unstable" and limited:
+        return [
+            f"over the limit: {report.rate:.4g} runs/s arrive and {name} lets {most:.4g} runs/s through; more and more "
+            "calls are refused once its bucket is empty"
+        ]
+    if report.state == "unstable":
+        return [
+            f"unstable: {report.rate:.4g} runs/s arrive and {name} can serve {most:.4g} runs/s; its queue grows as "
+            "long as the load lasts, and the times depend on how long that is"
+        ]
+    share = report.rate / most
+    what = "lets through" if limited else "can serve"
+    return [f"{name} is offered {share:.0%} of what it {what} ({most:.4g} runs/s): waits hang on small changes"]

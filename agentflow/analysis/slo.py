@@ -1,0 +1,85 @@
+"""Service level objectives: `p95<20s`, `ttft.p50<800ms`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentflow import units
+from agentflow.analysis.metrics import Metrics, Stat
+from agentflow.errors import UsageError, quoted
+from agentflow.estimate import Estimate, mean_estimate
+from agentflow.loaded import Load
+from agentflow.result import Result
+
+_FORM = re.compile(r"\s*(?:(?P<what>e2e|ttft)\.)?(?P<stat>mean|p\d{1,2}(?:\.\d+)?)\s*<=?\s*(?P<limit>\S.*?)\s*")
+
+
+NEVER = 1e9
+"""What the time of a run without an answer counts as (s)."""
+
+
+@dataclass(frozen=True)
+class Slo:
+    """A bound on a statistic of the time to the answer or to the first token.
+
+    Attributes
+    ----------
+    text
+        As it was written.
+    column
+        `e2e_s` or `ttft_s`.
+    stat
+        "mean", or the quantile's probability.
+    limit
+        What it may be at most (s).
+    """
+
+    text: str
+    column: str
+    stat: Stat
+    limit: float
+
+    def estimate(self, result: Result) -> Estimate:
+        """Estimate the statistic (s); a run without an answer counts as one of `NEVER` seconds."""
+        times = self.times(result)
+        said = replace(result, ttft_s=times) if self.column == "ttft_s" else replace(result, e2e_s=times)
+        return Metrics(said).column(self.column, self.stat)
+
+    def times(self, result: Result) -> NDArray[np.float64]:
+        """Return each run's time (s), `NEVER` for one without an answer."""
+        bad = [result.outcome_names.index(name) for name in _NOT_ANSWERED if name in result.outcome_names]
+        return np.where(np.isin(result.outcome, bad), NEVER, getattr(result, self.column))
+
+
+_NOT_ANSWERED = ("failed", "deadline_exceeded", "budget_exceeded")
+
+
+def parse_slo(text: str) -> Slo:
+    """Read an objective such as `p95<20s`, `e2e.mean<5s` or `ttft.p50<800ms`.
+
+    Raises
+    ------
+    UsageError
+        If it makes no sense.
+    """
+    match = _FORM.fullmatch(text)
+    try:
+        limit = units.parse_duration(match["limit"]) if match else 0.0
+    except ValueError as error:
+        raise UsageError(f"--slo {quoted(text)}: {error}") from None
+    if match is None or limit <= 0.0:
+        raise UsageError(f"--slo {quoted(text)}: write a statistic and a time, such as p95<20s or ttft.p50<800ms")
+    stat: Stat = "mean" if match["stat"] == "mean" else float(match["stat"][1:]) / 100.0
+    if stat != "mean" and not 0.0 < stat < 1.0:
+        raise UsageError(f"--slo {quoted(text)}: {match['stat']} is no quantile; write one such as p95")
+    return Slo(text.strip(), "ttft_s" if match["what"] == "ttft" else "e2e_s", stat, limit)
+
+
+def goodput(result: Result, load: Load, slo: Slo) -> Estimate:
+    """Estimate the runs a second that are answered within the objective's limit."""
+    shares = (slo.times(result) <= slo.limit).reshape(load.replications, -1).mean(axis=1)
+    return mean_estimate(shares * load.ended / np.maximum(load.window_s, 1e-300))

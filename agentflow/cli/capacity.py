@@ -1,0 +1,58 @@
+"""The command that finds how much load a scenario bears: capacity."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from agentflow.cli import output
+from agentflow.cli.simulate import (
+    Assign,
+    Json,
+    Plot,
+    Runs,
+    Seed,
+    Threads,
+    Tier,
+    Workflow,
+    assignments,
+    check_plot,
+    read_setting,
+)
+
+
+def capacity(
+    workflow: Workflow,
+    slo: Annotated[str, typer.Option(help="The objective, such as 'p95<20s' or 'ttft.p50<800ms'.")],
+    backend: Annotated[list[str] | None, typer.Option(help="A backend or a provider. Repeat it to compare.")] = None,
+    assign: Assign = None,
+    runs: Runs = 10_000,
+    seed: Seed = 0,
+    threads: Threads = None,
+    arrivals: Annotated[str, typer.Option(help="A kind without its rate: poisson, constant, gamma,cv=3.")] = "poisson",
+    tier: Tier = None,
+    json: Json = False,
+    plot: Plot = None,
+) -> None:
+    """Find the highest arrival rate that holds an objective, with its interval."""
+    check_plot(plot)
+    assigned = assignments(assign)
+    setting = read_setting(None, False, None, None, None, tier)
+    from agentflow.analysis.capacity import scenario_capacities
+
+    output.announce_compiling(loaded=True)
+    found = scenario_capacities(workflow, slo, backend or None, assign=assigned, setting=setting, runs=runs, seed=seed,
+                                threads=threads, arrivals=arrivals)  # fmt: skip
+    if plot is not None:
+        from agentflow.report.capacity import plot_capacity
+
+        plot_capacity(found, plot)
+    if json:
+        from agentflow.report.jsonable import capacity_object
+
+        output.print_json(capacity_object(found))
+    else:
+        from agentflow.report.capacity import capacity_table
+
+        output.show(capacity_table(found))

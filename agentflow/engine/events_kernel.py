@@ -1,0 +1,2296 @@
+"""The compiled event engine: one timeline, many runs in flight, shared backends; one interpreter for every plan.
+
+It reads the tables that the Monte Carlo kernel reads and follows the same rules with the same draws, but in the order
+of time: an event ends an attempt, the visit's end resolves edges, joins fire, calls start. Where a backend has a
+capacity, an attempt first waits for a slot. `docs/semantics.md` says what a run means.
+
+Times of a run count from its arrival, as in the Monte Carlo kernel, so that nothing is lost to rounding on a long
+timeline; only the event queue and the resources know absolute time. Events at one moment happen by kind and then in
+the order in which they were scheduled; what they lead to in a run is settled once all ends of the moment have been
+seen. The kernel allocates nothing: where a table is full it returns, the caller grows the table, and it goes on.
+
+Small functions come from `engine.kernel`; their source is part of this kernel's cache key (see `SOURCES`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from agentflow.engine import constants, helpers, lanes, lowering, state
+from agentflow.engine import events_state as E
+from agentflow.engine import kernel as mc
+from agentflow.engine.constants import GOLDEN
+from agentflow.engine.helpers import OPTIONS, helper
+from agentflow.engine.kernel import (
+    SLOWEST,
+    U1,
+    U64,
+    draw,
+    draw_key,
+    four_draws,
+    gaps_in,
+    lasting,
+    mix,
+    ndtri,
+    noise_of_call,
+    rare,
+    served,
+    span,
+    strike,
+    uniform,
+    wait_of_layer,
+    whole,
+)
+from agentflow.engine.kernel import exp as exp_
+from agentflow.engine.lowering import reference
+from agentflow.plan import layout as L
+from agentflow.result import HIST_BINS, HIST_OFFSET
+
+inlined = helper(forceinline=True)
+compiled = helper()
+NCOMP = L.NCOMP
+SEQ_BITS = (1 << E.KIND_SHIFT) - 1
+LOW32 = (1 << 32) - 1
+
+
+# --- the event queue -----------------------------------------------------------------------------------
+
+
+@inlined
+def push(W, t, key, what):  # type: ignore[no-untyped-def]
+    """Put an event into the heap, in the order of (time, key)."""
+    i = W.counter[E.C_HEAP]
+    W.counter[E.C_HEAP] = i + 1
+    sift_up(W, i, t, key, what)
+
+
+@inlined
+def sift_up(W, i, t, key, what):  # type: ignore[no-untyped-def]
+    """Let an event rise from place i to where it belongs."""
+    while i > 0:
+        parent = (i - 1) >> 2
+        tp = W.heap_t[parent]
+        if tp < t or (tp == t and W.heap_k[parent] <= key):
+            break
+        W.heap_t[i] = tp
+        W.heap_k[i] = W.heap_k[parent]
+        W.heap_p[i] = W.heap_p[parent]
+        i = parent
+    W.heap_t[i] = t
+    W.heap_k[i] = key
+    W.heap_p[i] = what
+
+
+@inlined
+def drop_first(W):  # type: ignore[no-untyped-def]
+    """Take the first event out of the heap of four children a node: the hole sinks to a leaf, the last event fills it.
+
+    The children are compared without branches, which could not be foreseen; equal times are rare.
+    """
+    n = W.counter[E.C_HEAP] - 1
+    W.counter[E.C_HEAP] = n
+    i = np.int64(0)
+    child = np.int64(1)
+    while child + 3 < n:
+        a, b = W.heap_t[child], W.heap_t[child + 1]
+        c, d = W.heap_t[child + 2], W.heap_t[child + 3]
+        left, right = child + (1 if b < a else 0), child + (3 if d < c else 2)
+        ab, cd = b if b < a else a, d if d < c else c
+        best = right if cd < ab else left
+        t = cd if cd < ab else ab
+        if (a == b) | (c == d) | (ab == cd):
+            best = first_of(W, child, child + 4)
+        W.heap_t[i] = t
+        W.heap_k[i] = W.heap_k[best]
+        W.heap_p[i] = W.heap_p[best]
+        i = best
+        child = 4 * i + 1
+    if child < n:
+        best = first_of(W, child, n)
+        W.heap_t[i] = W.heap_t[best]
+        W.heap_k[i] = W.heap_k[best]
+        W.heap_p[i] = W.heap_p[best]
+        i = best
+    sift_up(W, i, W.heap_t[n], W.heap_k[n], W.heap_p[n])
+
+
+@compiled
+def first_of(W, child, end):  # type: ignore[no-untyped-def]
+    """The first event of places child to end - 1."""
+    best = child
+    for other in range(child + 1, end):
+        t, first = W.heap_t[other], W.heap_t[best]
+        if t < first or (t == first and W.heap_k[other] < W.heap_k[best]):
+            best = np.int64(other)
+    return best
+
+
+@inlined
+def next_key(W, kind):  # type: ignore[no-untyped-def]
+    """Key of an event of this kind that is scheduled now."""
+    W.counter[E.C_SEQ] += 1
+    return np.int64((np.int64(kind) << E.KIND_SHIFT) | W.counter[E.C_SEQ])
+
+
+@inlined
+def schedule(W, f, moment, kind):  # type: ignore[no-untyped-def]
+    """Schedule the next event of attempt f, at a moment of its run; an earlier one is void."""
+    gen = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
+    W.fi[f, E.F_GEN] = gen
+    W.ff[f, E.A_END] = moment
+    push(W, W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + moment, next_key(W, kind), (np.int64(f) << 32) | gen)
+
+
+# --- what is left to settle --------------------------------------------------------------------------------
+
+
+@compiled
+def ready_push(W, item):  # type: ignore[no-untyped-def]
+    """Note something to settle in the run at hand."""
+    i = W.counter[E.C_READY]
+    W.counter[E.C_READY] = i + 1
+    while i > 0:
+        parent = (i - 1) >> 1
+        if W.ready[parent] <= item:
+            break
+        W.ready[i] = W.ready[parent]
+        i = parent
+    W.ready[i] = item
+
+
+@inlined
+def ready_drop(W):  # type: ignore[no-untyped-def]
+    """Take out the first thing to settle."""
+    n = W.counter[E.C_READY] - 1
+    W.counter[E.C_READY] = n
+    last = W.ready[n]
+    i = np.int64(0)
+    child = np.int64(1)
+    while child < n:
+        if child + 1 < n and W.ready[child + 1] < W.ready[child]:
+            child += 1
+        if last <= W.ready[child]:
+            break
+        W.ready[i] = W.ready[child]
+        i = child
+        child = 2 * i + 1
+    W.ready[i] = last
+
+
+@inlined
+def item(scope, phase, node):  # type: ignore[no-untyped-def]
+    """Name a thing to settle."""
+    return (np.int64(scope) << E.SCOPE_SHIFT) | (np.int64(phase) << E.PHASE_SHIFT) | np.int64(node)
+
+
+# --- resources -----------------------------------------------------------------------------------------------
+
+
+@inlined
+def note_wait(P, Q, W, O, r, waited):  # type: ignore[no-untyped-def]
+    """Count the wait of a call that did wait."""
+    W.res_f[r, E.Y_WAIT] += waited
+    W.res_f[r, E.Y_WAIT2] += waited * waited
+    place = (np.float64(waited).view(np.int64) >> 45) - HIST_OFFSET
+    place = place if place > 0 else np.int64(0)
+    W.wait_hist[r, place if place < HIST_BINS - 1 else HIST_BINS - 1] += 1
+
+
+@inlined
+def before(W, a, b):  # type: ignore[no-untyped-def]
+    """Whether attempt a goes before b in a ranked queue."""
+    ra, rb = W.ff[a, E.A_RANK], W.ff[b, E.A_RANK]
+    return ra < rb or (ra == rb and W.fi[a, E.F_SEQ] < W.fi[b, E.F_SEQ])
+
+
+@inlined
+def meld(W, a, b):  # type: ignore[no-untyped-def]
+    """Make one pairing heap of two; -1 is the empty one."""
+    if a < 0:
+        return b
+    if b < 0:
+        return a
+    if before(W, b, a):
+        a, b = b, a
+    child = W.fi[a, E.F_CHILD]
+    W.fi[b, E.F_NEXT] = child
+    if child >= 0:
+        W.fi[child, E.F_PREV] = b
+    W.fi[b, E.F_PREV] = a
+    W.fi[a, E.F_CHILD] = b
+    return a
+
+
+@compiled
+def merge_children(W, first):  # type: ignore[no-untyped-def]
+    """Make one pairing heap of siblings, in two passes (Fredman et al. 1986)."""
+    pairs = np.int64(-1)
+    while first >= 0:
+        a = first
+        b = W.fi[a, E.F_NEXT]
+        if b < 0:
+            W.fi[a, E.F_NEXT] = pairs
+            pairs = a
+            break
+        first = W.fi[b, E.F_NEXT]
+        a = meld(W, a, b)
+        W.fi[a, E.F_NEXT] = pairs
+        pairs = a
+    root = np.int64(-1)
+    while pairs >= 0:
+        following = W.fi[pairs, E.F_NEXT]
+        W.fi[pairs, E.F_NEXT] = -1
+        root = meld(W, root, pairs)
+        pairs = following
+    if root >= 0:
+        W.fi[root, E.F_PREV] = -1
+        W.fi[root, E.F_NEXT] = -1
+    return root
+
+
+@compiled
+def ranked_put(P, Q, W, O, r, f):  # type: ignore[no-untyped-def]
+    """Put an attempt into a ranked queue."""
+    slot = W.fi[f, E.F_SLOT]
+    queue = W.res_i[r, E.R_QUEUE]
+    rank = 0.0
+    if queue == E.PRIORITY:
+        rank = Q.step_rank[P.node_i[W.fi[f, E.F_NODE], L.N_STEP]]
+    elif queue == E.SJF:
+        rank = W.ff[f, E.A_LENGTH]
+    elif queue == E.LAS:
+        rank = W.slot_f[slot, E.T_SERVICE]
+    else:
+        rank = W.slot_f[slot, E.T_ARRIVAL]
+    W.ff[f, E.A_RANK] = rank
+    W.counter[E.C_SEQ] += 1
+    W.fi[f, E.F_SEQ] = W.counter[E.C_SEQ]
+    W.fi[f, E.F_CHILD] = -1
+    W.fi[f, E.F_NEXT] = -1
+    W.fi[f, E.F_PREV] = -1
+    root = meld(W, W.res_i[r, E.R_HEAD], f)
+    W.fi[root, E.F_PREV] = -1
+    W.res_i[r, E.R_HEAD] = root
+
+
+@compiled
+def ranked_take(W, r, f):  # type: ignore[no-untyped-def]
+    """Take an attempt out of a ranked queue, wherever it stands."""
+    below = merge_children(W, W.fi[f, E.F_CHILD])
+    root = W.res_i[r, E.R_HEAD]
+    if f == root:
+        W.res_i[r, E.R_HEAD] = below
+        return
+    left, right = W.fi[f, E.F_PREV], W.fi[f, E.F_NEXT]
+    if W.fi[left, E.F_CHILD] == f:
+        W.fi[left, E.F_CHILD] = right
+    else:
+        W.fi[left, E.F_NEXT] = right
+    if right >= 0:
+        W.fi[right, E.F_PREV] = left
+    root = meld(W, root, below)
+    W.fi[root, E.F_PREV] = -1
+    W.fi[root, E.F_NEXT] = -1
+    W.res_i[r, E.R_HEAD] = root
+
+
+@compiled
+def put(P, Q, W, O, r, f):  # type: ignore[no-untyped-def]
+    """Queue an attempt at a resource."""
+    W.res_i[r, E.R_LENGTH] += 1
+    if W.res_i[r, E.R_QUEUE] != E.FIFO:
+        ranked_put(P, Q, W, O, r, f)
+        return
+    tail = W.res_i[r, E.R_TAIL]
+    W.fi[f, E.F_PREV] = tail
+    W.fi[f, E.F_NEXT] = -1
+    if tail >= 0:
+        W.fi[tail, E.F_NEXT] = f
+    else:
+        W.res_i[r, E.R_HEAD] = f
+    W.res_i[r, E.R_TAIL] = f
+
+
+@compiled
+def take(W, r, f):  # type: ignore[no-untyped-def]
+    """Take an attempt out of a resource's queue."""
+    W.res_i[r, E.R_LENGTH] -= 1
+    if W.res_i[r, E.R_QUEUE] != E.FIFO:
+        ranked_take(W, r, f)
+        return
+    left, right = W.fi[f, E.F_PREV], W.fi[f, E.F_NEXT]
+    if left >= 0:
+        W.fi[left, E.F_NEXT] = right
+    else:
+        W.res_i[r, E.R_HEAD] = right
+    if right >= 0:
+        W.fi[right, E.F_PREV] = left
+    else:
+        W.res_i[r, E.R_TAIL] = left
+
+
+@inlined
+def serve(P, Q, W, O, f, r, waited):  # type: ignore[no-untyped-def]
+    """Let an attempt have a slot, after a wait of so many seconds."""
+    W.res_i[r, E.R_BUSY] += 1
+    W.res_i[r, E.R_SERVED] += 1
+    W.fi[f, E.F_STATE] = E.SERVED
+    plan_end(P, Q, W, O, f, waited)
+    schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+
+
+@compiled
+def serve_next(P, Q, W, O, r, clock):  # type: ignore[no-untyped-def]
+    """Let the first in the queue have the slot that became free."""
+    head = W.res_i[r, E.R_HEAD]
+    take(W, r, head)
+    begin = W.ff[head, E.A_T0] + W.ff[head, E.A_NET]
+    waited = clock - W.slot_f[W.fi[head, E.F_SLOT], E.T_ARRIVAL] - begin
+    waited = waited if waited > 0.0 else 0.0
+    note_wait(P, Q, W, O, r, waited)
+    W.res_f[r, E.Y_LENGTH] += waited
+    serve(P, Q, W, O, head, r, waited)
+
+
+@inlined
+def release(P, Q, W, O, f, r, length, clock):  # type: ignore[no-untyped-def]
+    """Free the slot of an attempt that ends after this length; the first in the queue takes it."""
+    held = length - W.ff[f, E.A_NET] - W.ff[f, E.A_WAIT]
+    W.res_f[r, E.Y_BUSY] += held
+    W.slot_f[W.fi[f, E.F_SLOT], E.T_SERVICE] += held
+    W.res_i[r, E.R_BUSY] -= 1
+    if W.res_i[r, E.R_HEAD] >= 0 and W.res_i[r, E.R_BUSY] < W.res_i[r, E.R_CAP]:
+        serve_next(P, Q, W, O, r, clock)
+
+
+@inlined
+def arrive(P, Q, W, O, f, r):  # type: ignore[no-untyped-def]
+    """An attempt reaches its backend: it is served, queued or turned away."""
+    if W.res_i[r, E.R_BUSY] < W.res_i[r, E.R_CAP]:
+        serve(P, Q, W, O, f, r, 0.0)
+    else:
+        wait_for_slot(P, Q, W, O, f, r)
+
+
+@compiled
+def wait_for_slot(P, Q, W, O, f, r):  # type: ignore[no-untyped-def]
+    """All slots are busy: an attempt joins the queue, where it may time out, or is turned away."""
+    spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
+    if W.res_i[r, E.R_LENGTH] >= W.res_i[r, E.R_MAX_QUEUE]:
+        W.res_i[r, E.R_REJECTED] += 1
+        turn_away(P, Q, W, O, f, -1.0)
+        return
+    plan_end(P, Q, W, O, f, 0.0)
+    W.ff[f, E.A_WAIT] = inf
+    W.fi[f, E.F_STATE] = E.QUEUED
+    put(P, Q, W, O, r, f)
+    bound = min(P.spec_f[spec, L.S_ATTEMPT], P.spec_f[spec, L.S_IDLE])
+    if W.fi[f, E.F_KIND] == L.TIMEOUT:
+        bound = min(bound, W.ff[f, E.A_HANG])
+    if bound < inf:
+        W.ff[f, E.A_LENGTH] = bound
+        schedule(W, f, W.ff[f, E.A_T0] + bound, E.K_END)
+
+
+@inlined
+def turn_away(P, Q, W, O, f, retry_after):  # type: ignore[no-untyped-def]
+    """Let an attempt fail with `rate_limit` where it has reached its backend."""
+    W.fi[f, E.F_RES] = -1
+    W.fi[f, E.F_STATE] = E.SERVED
+    W.fi[f, E.F_KIND] = L.RATE_LIMIT
+    W.fi[f, E.F_ERR] = L.RATE_LIMIT
+    W.fi[f, E.F_AT] = L.AT_START
+    W.fi[f, E.F_CUT] = 0
+    W.ff[f, E.A_RETRY_AFTER] = retry_after
+    W.ff[f, E.A_WAIT] = 0.0
+    W.ff[f, E.A_LENGTH] = W.ff[f, E.A_NET]
+    schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_NET], E.K_END)
+
+
+# --- rate limits and circuit breakers ------------------------------------------------------------------------
+
+
+@compiled
+def refill(W, q, t):  # type: ignore[no-untyped-def]
+    """Bring a rate limit's buckets to a moment of the timeline."""
+    passed = t - W.limit_f[q, E.G_AT]
+    W.limit_f[q, E.G_AT] = t
+    for k in range(E.NBUCKETS):
+        level = W.limit_f[q, E.G_LEVEL + k] + passed * W.limit_f[q, E.G_RATE + k]
+        W.limit_f[q, E.G_LEVEL + k] = min(level, W.limit_f[q, E.G_SIZE + k])
+
+
+@inlined
+def asked(k, tokens_in, tokens_out):  # type: ignore[no-untyped-def]
+    """What an attempt takes from bucket k."""
+    if k == E.B_RPM or k == E.B_RPD:
+        return 1.0
+    return (0.0 if k == E.B_OTPM else tokens_in) + (0.0 if k == E.B_ITPM else tokens_out)
+
+
+@compiled
+def admit(P, Q, W, O, f, q):  # type: ignore[no-untyped-def]
+    """Let an attempt pass a rate limit, which sets its tokens aside, or turn it away; return whether it passes."""
+    place, slot = W.fi[f, E.F_PLACE], W.fi[f, E.F_SLOT]
+    tokens = W.sf[slot * (Q.sizes[E.SZ_NODES] + 1) + W.fi[f, E.F_NODE], L.F_INPUT]
+    refill(W, q, W.slot_f[slot, E.T_ARRIVAL] + W.ff[f, E.A_T0] + W.ff[f, E.A_NET])
+    reserves = W.limit_i[q, E.M_RESERVES]
+    set_in = 0.0 if reserves == E.BY_NOTHING else tokens - (0.0 if W.limit_i[q, E.M_CACHED] else W.ff[f, E.A_CACHED])
+    set_out = 0.0
+    if reserves == E.BY_MAX_TOKENS and P.place_f[place, L.P_MAX_TOKENS] < inf:
+        room = P.backend_f[P.place_i[place, L.P_BACKEND], L.B_CONTEXT] - tokens
+        set_out = max(0.0, min(P.place_f[place, L.P_MAX_TOKENS], room))
+    wait, cause = -1.0, np.int64(-1)
+    if W.limit_i[q, E.M_BUSY] >= W.limit_i[q, E.M_MOST]:
+        cause = np.int64(E.NBUCKETS)
+    for k in range(E.NBUCKETS):
+        level, size, rate = W.limit_f[q, E.G_LEVEL + k], W.limit_f[q, E.G_SIZE + k], W.limit_f[q, E.G_RATE + k]
+        need = asked(k, set_in, set_out)
+        if rate == 0.0 or (level + E.ENOUGH * size >= need and (need > 0.0 or level > 0.0)):
+            continue
+        missing = (min(need, size) if need > 0.0 else 1.0) - level
+        if missing / rate > wait:
+            wait = missing / rate
+            cause = np.int64(k) if cause != E.NBUCKETS else cause
+    if cause >= 0:
+        W.limit_i[q, E.M_REFUSED + cause] += 1
+        W.fi[f, E.F_LIMIT] = -1
+        turn_away(P, Q, W, O, f, wait)
+        return False
+    for k in range(E.NBUCKETS):
+        W.limit_f[q, E.G_LEVEL + k] -= asked(k, set_in, set_out)
+    W.limit_i[q, E.M_ADMITTED] += 1
+    W.limit_i[q, E.M_BUSY] += 1
+    W.fi[f, E.F_LIMIT] = q
+    W.ff[f, E.A_SET_IN] = set_in
+    W.ff[f, E.A_SET_OUT] = set_out
+    return True
+
+
+@compiled
+def settle_limit(P, Q, W, O, f, length, tokens, cached, out):  # type: ignore[no-untyped-def]
+    """An attempt that passed a rate limit is over: count what it used instead of what was set aside."""
+    q = W.fi[f, E.F_LIMIT]
+    W.fi[f, E.F_LIMIT] = -1
+    refill(W, q, W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + W.ff[f, E.A_T0] + length)
+    used = tokens - (0.0 if W.limit_i[q, E.M_CACHED] else cached)
+    more_in, more_out = used - W.ff[f, E.A_SET_IN], out - W.ff[f, E.A_SET_OUT]
+    for k in range(E.B_TPM, E.NBUCKETS):
+        level = W.limit_f[q, E.G_LEVEL + k] - asked(k, more_in, more_out)
+        W.limit_f[q, E.G_LEVEL + k] = min(level, W.limit_f[q, E.G_SIZE + k])
+    W.limit_i[q, E.M_BUSY] -= 1
+    W.limit_f[q, E.G_IN] += used
+    W.limit_f[q, E.G_OUT] += out
+
+
+@inlined
+def turn_breaker(W, k, to):  # type: ignore[no-untyped-def]
+    """Change a breaker's state; what began before no longer counts."""
+    W.breaker_i[k, E.J_STATE] = to
+    W.breaker_i[k, E.J_ERA] += 1
+    W.breaker_i[k, E.J_ROW] = 0
+    W.breaker_i[k, E.J_TRYING] = 0
+    W.breaker_i[k, E.J_PASSED] = 0
+
+
+@compiled
+def permits(W, f, k, t):  # type: ignore[no-untyped-def]
+    """Whether a breaker lets an attempt begin at this moment of the timeline."""
+    i = W.breaker_i
+    if i[k, E.J_STATE] == E.OPEN and t >= W.breaker_f[k, E.H_UNTIL]:
+        turn_breaker(W, k, E.HALF_OPEN)
+    if i[k, E.J_STATE] == E.OPEN or (
+        i[k, E.J_STATE] == E.HALF_OPEN and i[k, E.J_TRYING] + i[k, E.J_PASSED] >= i[k, E.J_TRIALS]
+    ):
+        i[k, E.J_REFUSED] += 1
+        return False
+    if i[k, E.J_STATE] == E.HALF_OPEN:
+        i[k, E.J_TRYING] += 1
+    W.fi[f, E.F_BREAKER] = k
+    W.fi[f, E.F_ERA] = i[k, E.J_ERA]
+    return True
+
+
+@compiled
+def tell_breaker(W, f, err, t):  # type: ignore[no-untyped-def]
+    """Tell a breaker how an attempt ended: -1 well, -2 cut, else its error."""
+    k = W.fi[f, E.F_BREAKER]
+    W.fi[f, E.F_BREAKER] = -1
+    i = W.breaker_i
+    if i[k, E.J_ERA] != W.fi[f, E.F_ERA]:
+        return
+    failed = err >= 0 and (i[k, E.J_ERRORS] >> err) & 1 == 1
+    if i[k, E.J_STATE] == E.HALF_OPEN:
+        i[k, E.J_TRYING] -= 1
+        if err == -1:
+            i[k, E.J_PASSED] += 1
+            if i[k, E.J_PASSED] >= i[k, E.J_TRIALS]:
+                turn_breaker(W, k, E.CLOSED)
+    elif err == -1:
+        i[k, E.J_ROW] = 0
+    elif failed:
+        i[k, E.J_ROW] += 1
+        failed = i[k, E.J_ROW] >= i[k, E.J_FAILURES]
+    if failed:
+        turn_breaker(W, k, E.OPEN)
+        i[k, E.J_OPENED] += 1
+        W.breaker_f[k, E.H_UNTIL] = t + W.breaker_f[k, E.H_OPEN_FOR]
+
+
+@compiled
+def refuse(W, f, now):  # type: ignore[no-untyped-def]
+    """An open breaker lets an attempt not begin."""
+    W.fi[f, E.F_STATE] = E.REFUSED
+    W.fi[f, E.F_ERR] = L.SERVER_ERROR
+    W.ff[f, E.A_LENGTH] = 0.0
+    schedule(W, f, now, E.K_END)
+
+
+# --- one attempt -----------------------------------------------------------------------------------------
+
+
+@inlined
+def plan_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
+    """How an attempt will end if nobody cuts it, once it is known how long it waited for its slot."""
+    spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
+    kind = W.fi[f, E.F_KIND]
+    gap, rest = W.ff[f, E.A_GAP], W.ff[f, E.A_OUT] - 1.0
+    first = waited + W.ff[f, E.A_PREFILL]
+    end = first + (rest if rest > 0.0 else 0.0) * gap
+    idle = P.spec_f[spec, L.S_IDLE]
+    smooth = (first <= idle) & (gap <= idle) & (end <= P.spec_f[spec, L.S_ATTEMPT])
+    if smooth and Q.lean[spec] == 1 and is_whole(kind, W.fi[f, E.F_AT]):
+        W.ff[f, E.A_WAIT] = waited
+        W.fi[f, E.F_ERR] = kind
+        W.fi[f, E.F_CUT] = 0
+        W.ff[f, E.A_LENGTH] = end
+    else:
+        plan_any_end(P, Q, W, O, f, waited)
+
+
+@inlined
+def is_whole(kind, at):  # type: ignore[no-untyped-def]
+    """Whether an attempt with this error runs to its end."""
+    return kind < 0 or (at == L.AT_END and kind != L.TIMEOUT)
+
+
+@compiled
+def plan_any_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
+    """`plan_end` for all attempts."""
+    spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
+    kind, at = W.fi[f, E.F_KIND], W.fi[f, E.F_AT]
+    gap, growth = W.ff[f, E.A_GAP], W.ff[f, E.A_GROWTH]
+    out, reasoning = W.ff[f, E.A_OUT], W.ff[f, E.A_REASONING]
+    t_net = W.ff[f, E.A_NET]
+    W.ff[f, E.A_WAIT] = waited
+    W.fi[f, E.F_CUT] = 0
+    t_prefill = t_net + waited + W.ff[f, E.A_STALL] + W.ff[f, E.A_PREFILL]
+    t_first = t_prefill + span(gap, growth, reasoning)
+    seen = gap + growth * reasoning
+    end = t_first + span(seen, growth, max(0.0, out - 1.0))
+    end = lasting(end, kind, W.ff[f, E.A_HANG], at, t_net if at == L.AT_START else t_prefill)
+    if kind == L.TIMEOUT:
+        t_first = inf
+    bound = P.spec_f[spec, L.S_IDLE]
+    if t_first > bound:
+        idle = bound
+    elif out >= 2.0 and seen + growth * (out - 2.0) > bound:
+        before = 0.0 if seen > bound else np.floor((bound - seen) / growth) + 1.0
+        idle = t_first + span(seen, growth, before) + bound
+    else:
+        idle = inf
+    idle = min(idle, P.spec_f[spec, L.S_ATTEMPT])
+    err = kind
+    if idle < end:
+        end, err = idle, np.int64(L.TIMEOUT)
+        W.fi[f, E.F_CUT] = 1
+    W.fi[f, E.F_ERR] = err
+    W.ff[f, E.A_LENGTH] = end
+
+
+@compiled
+def error_of(P, place, u, ak):  # type: ignore[no-untyped-def]
+    """`kernel.strike`, out of line."""
+    return strike(P, place, u, ak)
+
+
+@compiled
+def slowdown(P, b, run_key, ak):  # type: ignore[no-untyped-def]
+    """Slowdown of one attempt: the run's factor for the backend times the call's own noise."""
+    s = 1.0
+    sd = P.backend_f[b, L.B_SD_RUN]
+    if sd > 0.0:
+        s = exp_(sd * ndtri(P.normal, uniform(mix(run_key ^ P.backend_key[b]))))
+    if P.backend_f[b, L.B_SD_CALL] > 0.0:
+        s *= noise_of_call(P, b, ak)
+    return s
+
+
+@compiled
+def cached_tokens(P, Q, W, O, base, node, b, spec, tokens, node_key):  # type: ignore[no-untyped-def]
+    """Input tokens of this visit that backend b has in its prefix cache."""
+    hit = P.backend_f[b, L.B_HIT]
+    if hit <= 0.0:
+        return 0.0
+    d = P.spec_i[spec, L.S_CACHED]
+    prev = P.node_i[node, L.N_PREV]
+    cached = 0.0
+    if d >= 0:
+        cached = whole(rare(P, d, draw_key(node_key, L.QV_CACHED)))
+    elif prev >= 0:
+        same = W.si[base + prev, L.V_STAMP] == W.si[base + node, L.V_STAMP]
+        if same and W.si[base + prev, L.V_STATUS] != L.NONE and W.si[base + prev, L.V_BACKEND] == b:
+            cached = W.sf[base + prev, L.F_INPUT]
+    cached = min(cached, tokens)
+    if cached < P.backend_f[b, L.B_CACHE_MIN] or uniform(draw_key(node_key, L.QV_HIT)) >= hit:
+        return 0.0
+    block = P.backend_f[b, L.B_CACHE_BLOCK]
+    return np.floor(cached / block) * block
+
+
+@inlined
+def begin_lean(P, Q, W, O, f, now, ttft, rate, out, ak):  # type: ignore[no-untyped-def]
+    """Send off the first attempt of a lean call, whose quantities are drawn."""
+    slot, node, place = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE], W.fi[f, E.F_PLACE]
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    tokens = W.sf[v, L.F_INPUT]
+    f_ = P.place_f
+    if uniform(draw_key(ak, L.Q_ERROR)) < f_[place, L.P_ERR_TOTAL] or tokens > f_[place, L.P_LONGEST]:
+        begin_any(P, Q, W, O, f, now)
+        return
+    most, room = f_[place, L.P_MAX_TOKENS], f_[place, L.P_CONTEXT] - tokens
+    room = room if room < most else most
+    more = tokens - f_[place, L.P_TTFT_INPUT]
+    out = whole(out)
+    W.ff[f, E.A_T0] = now
+    W.ff[f, E.A_NET] = 0.0
+    W.ff[f, E.A_STALL] = 0.0
+    W.ff[f, E.A_PREFILL] = ttft + (more if more > 0.0 else 0.0) * f_[place, L.P_PREFILL]
+    W.ff[f, E.A_GAP] = 1.0 / (rate if rate > SLOWEST else SLOWEST)
+    W.ff[f, E.A_GROWTH] = 0.0
+    W.ff[f, E.A_REASONING] = 0.0
+    W.ff[f, E.A_OUT] = out if out < room else room
+    W.ff[f, E.A_CACHED] = 0.0
+    W.fi[f, E.F_KIND] = -1
+    r = np.int64(Q.pool[P.place_i[place, L.P_BACKEND]])
+    if r < 0:
+        W.fi[f, E.F_STATE] = E.SERVED
+        plan_end(P, Q, W, O, f, 0.0)
+        schedule(W, f, now + W.ff[f, E.A_LENGTH], E.K_END)
+        return
+    if Q.tenants[r] > 1:
+        r += W.slot_i[slot, E.I_TENANT] % Q.tenants[r]
+    W.fi[f, E.F_RES] = r
+    arrive(P, Q, W, O, f, r)
+
+
+@compiled
+def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
+    """Draw any attempt and send it off."""
+    slot, node, place = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE], W.fi[f, E.F_PLACE]
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    spec = P.node_i[node, L.N_SPEC]
+    run_key = W.slot_key[slot]
+    node_key = mix(run_key ^ P.node_hash[node])
+    ak = node_key + U64 * (np.uint64(W.fi[f, E.F_TRY]) + U1) * GOLDEN
+    ra = -1.0
+    W.ff[f, E.A_T0] = now
+    W.fi[f, E.F_RES] = -1
+    W.fi[f, E.F_LIMIT] = -1
+    k = np.int64(Q.breaker[place])
+    if k >= 0 and not permits(W, f, k, W.slot_f[slot, E.T_ARRIVAL] + now):
+        refuse(W, f, now)
+        return
+    kind, at, hang = np.int64(-1), np.int64(0), 0.0
+    total = P.place_f[place, L.P_ERR_TOTAL]
+    if total > 0.0:
+        u = uniform(draw_key(ak, L.Q_ERROR))
+        if u < total:
+            kind, at, ra, hang = error_of(P, place, u, ak)
+    net, stall, reasoning, cached = 0.0, 0.0, 0.0, 0.0
+    r = q = np.int64(-1)
+    if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
+        tokens = W.sf[base + node, L.F_INPUT]
+        b = np.int64(P.place_i[place, L.P_BACKEND])
+        room = P.backend_f[b, L.B_CONTEXT] - tokens
+        if max(1.0, P.spec_f[spec, L.S_MAX_TOKENS]) > room:
+            kind, at, ra = np.int64(L.CONTEXT_OVERFLOW), np.int64(L.AT_START), -1.0
+        room = max(0.0, min(P.place_f[place, L.P_MAX_TOKENS], room))
+        for j in range(P.place_i[place, L.P_DRAW_LO], P.place_i[place, L.P_DRAW_HI]):
+            what = P.draw_i[j, 0]
+            W.value[what] = draw(P, P.draw_i[j, 1], ak, what)
+        s = slowdown(P, b, run_key, ak)
+        cached = cached_tokens(P, Q, W, O, base, node, b, spec, tokens, node_key)
+        if P.place_i[place, L.P_REASONING]:
+            reasoning = min(whole(W.value[L.Q_REASONING]), room)
+        if P.place_i[place, L.P_NETWORK]:
+            net = W.value[L.Q_NETWORK]
+        chance = P.backend_f[b, L.B_STALL]
+        if chance > 0.0 and uniform(draw_key(ak, L.Q_STALL)) < chance:
+            stall = s * rare(P, P.backend_i[b, L.B_STALL_DIST], draw_key(ak, L.Q_STALL_TIME))
+        prefill, gap, growth = 0.0, 0.0, 0.0
+        if P.backend_i[b, L.B_LAW] == L.LAW_MEASURED:
+            more = max(0.0, tokens - cached - P.backend_f[b, L.B_TTFT_INPUT])
+            prefill = W.value[L.Q_TTFT] + more * P.backend_f[b, L.B_PREFILL]
+            gap = s / max(W.value[L.Q_RATE], SLOWEST)
+        else:
+            wait, prefill, gap, growth = served(P, W, b, tokens, cached)
+            stall, gap, growth = stall + wait * s, gap * s, growth * s
+        W.ff[f, E.A_NET] = net
+        W.ff[f, E.A_STALL] = stall
+        W.ff[f, E.A_PREFILL] = prefill * s
+        W.ff[f, E.A_GAP] = gap
+        W.ff[f, E.A_GROWTH] = growth
+        W.ff[f, E.A_REASONING] = reasoning
+        W.ff[f, E.A_OUT] = min(whole(W.value[L.Q_OUTPUT]), room - reasoning)
+        W.ff[f, E.A_CACHED] = cached
+        r = np.int64(Q.pool[b])
+        if r >= 0 and Q.tenants[r] > 1:
+            r += W.slot_i[slot, E.I_TENANT] % Q.tenants[r]
+        q = np.int64(Q.limit[b])
+        if q >= 0 and Q.limit_tenants[q] > 1:
+            q += W.slot_i[slot, E.I_TENANT] % Q.limit_tenants[q]
+        bound = min(P.spec_f[spec, L.S_ATTEMPT], P.spec_f[spec, L.S_IDLE])
+        if kind == L.TIMEOUT:
+            bound = min(bound, hang)
+        elif kind >= 0 and at == L.AT_START:
+            bound = net
+        if bound <= net:  # over before it is there
+            r = q = np.int64(-1)
+    else:
+        d = np.int64(P.draw_i[P.place_i[place, L.P_DRAW_LO], 1])
+        latency = rare(P, d, draw_key(ak, L.Q_LATENCY))
+        out = 0.0
+        if P.place_i[place, L.P_OUTPUT]:
+            out = whole(rare(P, np.int64(P.draw_i[P.place_i[place, L.P_DRAW_LO] + 1, 1]), draw_key(ak, L.Q_OUTPUT)))
+        W.ff[f, E.A_OUT] = out
+        end = lasting(latency, kind, hang, at, 0.0 if at == L.AT_START else latency)
+        bound = min(P.spec_f[spec, L.S_IDLE], P.spec_f[spec, L.S_ATTEMPT])
+        W.fi[f, E.F_ERR] = kind
+        if bound < end:
+            end, ra = bound, -1.0
+            W.fi[f, E.F_ERR] = L.TIMEOUT
+        W.ff[f, E.A_LENGTH] = end
+    W.ff[f, E.A_HANG] = hang
+    W.ff[f, E.A_RETRY_AFTER] = ra
+    W.fi[f, E.F_KIND] = kind
+    W.fi[f, E.F_AT] = at
+    W.fi[f, E.F_CUT] = 0
+    W.fi[f, E.F_RES] = r
+    W.fi[f, E.F_LIMIT] = -2 - q if q >= 0 else -1  # it has not passed yet
+    if r < 0 and q < 0:
+        W.fi[f, E.F_STATE] = E.SERVED
+        if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
+            plan_end(P, Q, W, O, f, 0.0)
+        schedule(W, f, now + W.ff[f, E.A_LENGTH], E.K_END)
+    elif net > 0.0:
+        W.fi[f, E.F_STATE] = E.ON_WAY
+        W.ff[f, E.A_WAIT] = inf
+        schedule(W, f, now + net, E.K_ARRIVE)
+    else:
+        reach(P, Q, W, O, f)
+
+
+@compiled
+def reach(P, Q, W, O, f):  # type: ignore[no-untyped-def]
+    """An attempt reaches its backend: first its rate limit, then its slots."""
+    q, r = -2 - W.fi[f, E.F_LIMIT], W.fi[f, E.F_RES]
+    if q >= 0 and not admit(P, Q, W, O, f, q):
+        return
+    if r >= 0:
+        arrive(P, Q, W, O, f, r)
+        return
+    W.fi[f, E.F_STATE] = E.SERVED
+    plan_end(P, Q, W, O, f, 0.0)
+    schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+
+
+@inlined
+def add_parts(A, row, column, net, queue, prefill, reasoning, decode):  # type: ignore[no-untyped-def]
+    """Add an attempt's seconds to a row of components."""
+    A[row, column + L.C_NETWORK] += net
+    A[row, column + L.C_QUEUE] += queue
+    A[row, column + L.C_PREFILL] += prefill
+    A[row, column + L.C_REASONING] += reasoning
+    A[row, column + L.C_DECODE] += decode
+
+
+@compiled
+def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
+    """Count what an attempt of this length used; the error is -1 for success and -2 for a cut."""
+    hedged = P.spec_i[spec, L.S_HEDGES] > 0
+    if P.spec_i[spec, L.S_LAW] != L.LAW_MODEL:
+        if hedged:
+            W.ff[f, E.A_COMP + P.spec_i[spec, L.S_COMP]] += length
+        else:
+            W.sf[v, L.F_COMP + P.spec_i[spec, L.S_COMP]] += length
+        return length
+    place = W.fi[f, E.F_PLACE]
+    b = P.place_i[place, L.P_BACKEND]
+    kind, at = W.fi[f, E.F_KIND], W.fi[f, E.F_AT]
+    gap, growth = W.ff[f, E.A_GAP], W.ff[f, E.A_GROWTH]
+    reasoning, out = W.ff[f, E.A_REASONING], W.ff[f, E.A_OUT]
+    tokens, cached = W.sf[v, L.F_INPUT], W.ff[f, E.A_CACHED]
+    t_net = W.ff[f, E.A_NET]
+    t_queue = t_net + W.ff[f, E.A_WAIT] + W.ff[f, E.A_STALL]
+    t_prefill = t_queue + W.ff[f, E.A_PREFILL]
+    t_first = t_prefill + span(gap, growth, reasoning)
+    seen = gap + growth * reasoning
+    stopped = kind >= 0 and (kind == L.TIMEOUT or at != L.AT_END)
+    counted = length >= t_net if kind == L.TIMEOUT else kind < 0 or at != L.AT_START
+    if kind == L.TIMEOUT:
+        t_queue = t_prefill = t_first = inf
+    if err == -2:
+        stopped = counted = True
+    elif W.fi[f, E.F_CUT]:
+        stopped, counted = True, length >= t_net
+    if stopped:
+        if length < t_first or (err == kind and at != L.AT_END):
+            out = 0.0
+            if length > t_prefill:
+                reasoning = min(reasoning, gaps_in(gap, growth, length - t_prefill))
+            else:
+                reasoning = 0.0
+        else:
+            out = min(out, 1.0 + gaps_in(seen, growth, length - t_first))
+        t_net = min(length, t_net)
+        t_queue = min(length, t_queue)
+        t_prefill = min(length, t_prefill)
+        t_first = min(length, t_first)
+    if hedged:
+        add_parts(W.ff, f, E.A_COMP, t_net, t_queue - t_net, t_prefill - t_queue, t_first - t_prefill, length - t_first)
+    else:
+        add_parts(W.sf, v, L.F_COMP, t_net, t_queue - t_net, t_prefill - t_queue, t_first - t_prefill, length - t_first)
+        W.si[v, L.V_BACKEND] = b
+    W.fi[f, E.F_CALLED] += 1
+    if W.fi[f, E.F_CALLED] == 1:
+        W.sf[v, L.F_USE + L.U_CALLS] += 1.0
+    W.sf[v, L.F_USE + L.U_ATTEMPTS] += 1.0
+    cost = P.backend_f[b, L.B_PRICE_CALL]
+    if counted:
+        W.sf[v, L.F_USE + L.U_INPUT] += tokens
+        W.sf[v, L.F_USE + L.U_CACHED] += cached
+        W.sf[v, L.F_USE + L.U_OUTPUT] += out
+        W.sf[v, L.F_USE + L.U_REASONING] += reasoning
+        W.sf[v, L.F_USE + L.U_ENERGY] += (tokens - cached) * P.backend_f[b, L.B_JOULE_IN]
+        W.sf[v, L.F_USE + L.U_ENERGY] += (out + reasoning) * P.backend_f[b, L.B_JOULE_OUT]
+        cost += (
+            (tokens - cached) * P.backend_f[b, L.B_PRICE_IN]
+            + cached * P.backend_f[b, L.B_PRICE_CACHED]
+            + out * P.backend_f[b, L.B_PRICE_OUT]
+            + reasoning * P.backend_f[b, L.B_PRICE_REASONING]
+        )
+    W.sf[v, L.F_USE + L.U_COST] += cost
+    if W.fi[f, E.F_LIMIT] >= 0:
+        used = 1.0 if counted else 0.0
+        settle_limit(P, Q, W, O, f, length, used * tokens, used * cached, used * (out + reasoning))
+    return t_first
+
+
+@inlined
+def leave(P, Q, W, O, f, length, clock):  # type: ignore[no-untyped-def]
+    """Give back what an attempt holds: its slot, or its place in the queue."""
+    r = W.fi[f, E.F_RES]
+    if r < 0:
+        return
+    if W.fi[f, E.F_STATE] == E.SERVED:
+        release(P, Q, W, O, f, r, length, clock)
+    elif W.fi[f, E.F_STATE] == E.QUEUED:
+        W.res_i[r, E.R_LEFT] += 1
+        W.res_f[r, E.Y_LENGTH] += length - W.ff[f, E.A_NET]
+        take(W, r, f)
+    W.fi[f, E.F_RES] = -1
+
+
+@inlined
+def free_flight(W, f):  # type: ignore[no-untyped-def]
+    """Put an attempt's row back; its pending event is void."""
+    W.fi[f, E.F_GEN] = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
+    W.fi[f, E.F_STATE] = E.FREE
+    W.fi[f, E.F_NEXT] = W.counter[E.C_FREE_FLIGHT]
+    W.counter[E.C_FREE_FLIGHT] = f
+    W.counter[E.C_IN_FLIGHT] -= 1
+
+
+@compiled
+def new_flight(P, Q, W, O, slot, node, copy, now):  # type: ignore[no-untyped-def]
+    """Make the row of a copy of a call."""
+    f = W.counter[E.C_FREE_FLIGHT]
+    W.counter[E.C_FREE_FLIGHT] = W.fi[f, E.F_NEXT]
+    W.counter[E.C_IN_FLIGHT] += 1
+    spec = P.node_i[node, L.N_SPEC]
+    W.fi[f, E.F_SLOT] = slot
+    W.fi[f, E.F_NODE] = node
+    W.fi[f, E.F_COPY] = copy
+    W.fi[f, E.F_PLACE] = P.spec_i[spec, L.S_PLACE_LO]
+    W.fi[f, E.F_TRY] = 1024 * copy
+    W.fi[f, E.F_TRIES] = 1
+    W.fi[f, E.F_TRIES2] = 1
+    W.fi[f, E.F_TRIES3] = 1
+    W.fi[f, E.F_CALLED] = 0
+    W.fi[f, E.F_RES] = -1
+    W.fi[f, E.F_LIMIT] = -1
+    W.fi[f, E.F_BREAKER] = -1
+    W.ff[f, E.A_START] = now
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    W.fi[f, E.F_SIB] = W.si[v, E.X_FLIGHT]
+    W.si[v, E.X_FLIGHT] = f
+    if P.spec_i[spec, L.S_HEDGES] > 0:
+        for c in range(NCOMP):
+            W.ff[f, E.A_COMP + c] = 0.0
+    return f
+
+
+@inlined
+def next_try(P, Q, W, O, f, spec, err):  # type: ignore[no-untyped-def]
+    """Wait of the first retry layer that takes the error, or -1 when none has tries left."""
+    lo, hi = np.int64(P.spec_i[spec, L.S_LAYER_LO]), np.int64(P.spec_i[spec, L.S_LAYER_HI])
+    for layer in range(lo, hi):
+        index = layer - lo
+        tries = W.fi[f, E.F_TRIES + index]
+        if (P.layer_i[layer, L.R_ON] >> err) & 1 and tries < P.layer_i[layer, L.R_ATTEMPTS]:
+            W.fi[f, E.F_TRIES + index] = tries + 1
+            for inner in range(index):
+                W.fi[f, E.F_TRIES + inner] = 1
+            return wait_for_retry(P, Q, W, O, f, layer, tries - 1, index)
+    return -1.0
+
+
+@compiled
+def wait_for_retry(P, Q, W, O, f, layer, k, index):  # type: ignore[no-untyped-def]
+    """k-th wait of a retry layer (s)."""
+    node_key = mix(W.slot_key[W.fi[f, E.F_SLOT]] ^ P.node_hash[W.fi[f, E.F_NODE]])
+    ak = node_key + U64 * (np.uint64(W.fi[f, E.F_TRY]) + U1) * GOLDEN
+    return wait_of_layer(P, layer, k, W.ff[f, E.A_RETRY_AFTER], ak, index)
+
+
+@inlined
+def charge_whole(P, Q, W, O, f, v, length):  # type: ignore[no-untyped-def]
+    """`charge` for a lean attempt that ran to its end."""
+    place = W.fi[f, E.F_PLACE]
+    f_ = P.place_f
+    waited = W.ff[f, E.A_WAIT]
+    first = waited + W.ff[f, E.A_PREFILL]
+    tokens, out = W.sf[v, L.F_INPUT], W.ff[f, E.A_OUT]
+    W.sf[v, L.F_COMP + L.C_QUEUE] += waited
+    W.sf[v, L.F_COMP + L.C_PREFILL] += first - waited
+    W.sf[v, L.F_COMP + L.C_DECODE] += length - first
+    W.sf[v, L.F_USE + L.U_INPUT] += tokens
+    W.sf[v, L.F_USE + L.U_OUTPUT] += out
+    W.sf[v, L.F_USE + L.U_COST] += (
+        tokens * f_[place, L.P_PRICE_IN] + out * f_[place, L.P_PRICE_OUT] + f_[place, L.P_PRICE_CALL]
+    )
+    W.sf[v, L.F_USE + L.U_ATTEMPTS] += 1.0
+    called = W.fi[f, E.F_CALLED]
+    W.sf[v, L.F_USE + L.U_CALLS] += 1.0 if called == 0 else 0.0
+    W.fi[f, E.F_CALLED] = called + 1
+    return first
+
+
+@inlined
+def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
+    """An attempt, or the wait after it, ends by itself; return whether the next one begins."""
+    slot, node = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE]
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    spec = P.node_i[node, L.N_SPEC]
+    now = W.ff[f, E.A_END]
+    state = W.fi[f, E.F_STATE]
+    if state == E.BACKOFF:
+        return True
+    if state == E.REFUSED:
+        return after_attempt(P, Q, W, O, f, np.int64(L.SERVER_ERROR), now)
+    if state == E.QUEUED:
+        W.fi[f, E.F_ERR] = L.TIMEOUT
+        W.fi[f, E.F_CUT] = 1
+    if W.fi[f, E.F_CUT]:
+        W.ff[f, E.A_RETRY_AFTER] = -1.0
+    length, err, kind = W.ff[f, E.A_LENGTH], W.fi[f, E.F_ERR], W.fi[f, E.F_KIND]
+    leave(P, Q, W, O, f, length, clock)
+    if Q.lean[spec] == 1 and err == kind and is_whole(kind, W.fi[f, E.F_AT]):
+        first = charge_whole(P, Q, W, O, f, v, length)
+    else:
+        first = charge(P, Q, W, O, f, v, np.int64(spec), length, err)
+        if W.fi[f, E.F_BREAKER] >= 0:
+            tell_breaker(W, f, err, clock)
+    first += W.ff[f, E.A_T0]
+    if err >= 0 or P.spec_i[spec, L.S_HEDGES] > 0:
+        W.ff[f, E.A_FIRST] = first
+        return after_attempt(P, Q, W, O, f, err, now)
+    W.sf[v, L.F_FIRST] = first
+    W.sf[v, L.F_OUT] = W.ff[f, E.A_OUT]
+    W.si[v, L.V_FALLBACK] = 1 if W.fi[f, E.F_PLACE] > P.spec_i[spec, L.S_PLACE_LO] else 0
+    free_flight(W, f)
+    finish_visit(P, Q, W, O, slot, node, np.int64(-1), now)
+    return False
+
+
+@compiled
+def after_attempt(P, Q, W, O, f, err, now):  # type: ignore[no-untyped-def]
+    """What follows an attempt that failed, or one of a hedged call; return whether the next one begins."""
+    slot, node = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE]
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    spec = P.node_i[node, L.N_SPEC]
+    hedged = P.spec_i[spec, L.S_HEDGES] > 0
+    if err < 0:
+        W.fi[f, E.F_STATE] = E.WON
+        ready_push(W, np.int64(node))
+        return False
+    wait = -1.0
+    if W.fi[f, E.F_STATE] != E.REFUSED:
+        wait = next_try(P, Q, W, O, f, spec, err)
+        W.fi[f, E.F_TRY] += 1
+    if wait >= 0.0:
+        if hedged:
+            W.ff[f, E.A_COMP + L.C_BACKOFF] += wait
+        else:
+            W.sf[v, L.F_COMP + L.C_BACKOFF] += wait
+        W.fi[f, E.F_STATE] = E.BACKOFF
+        W.ff[f, E.A_LENGTH] = wait
+        schedule(W, f, now + wait, E.K_END)
+        return False
+    place = W.fi[f, E.F_PLACE]
+    if place + 1 < P.spec_i[spec, L.S_PLACE_HI] and (P.place_i[place + 1, L.P_TAKES] >> err) & 1:
+        W.fi[f, E.F_PLACE] = place + 1
+        W.fi[f, E.F_TRIES] = 1
+        W.fi[f, E.F_TRIES2] = 1
+        W.fi[f, E.F_TRIES3] = 1
+        W.fi[f, E.F_CALLED] = 0
+        return True
+    if hedged:
+        W.fi[f, E.F_STATE] = E.LOST
+        ready_push(W, np.int64(node))
+        return False
+    free_flight(W, f)
+    finish_visit(P, Q, W, O, slot, node, err, now)
+    return False
+
+
+@compiled
+def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
+    """Cut a copy of a call; what starts at this very moment never did."""
+    state = W.fi[f, E.F_STATE]
+    if state == E.TIMER or state == E.WON or state == E.LOST or state == E.REFUSED:
+        return
+    slot, node = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE]
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    spec = np.int64(P.node_i[node, L.N_SPEC])
+    if state == E.BACKOFF:
+        unused = W.ff[f, E.A_END] - now
+        if P.spec_i[spec, L.S_HEDGES] > 0:
+            W.ff[f, E.A_COMP + L.C_BACKOFF] -= unused
+        else:
+            W.sf[v, L.F_COMP + L.C_BACKOFF] -= unused
+        return
+    length = now - W.ff[f, E.A_T0]
+    leave(P, Q, W, O, f, length, clock)
+    if W.fi[f, E.F_BREAKER] >= 0:
+        tell_breaker(W, f, np.int64(-2), clock)
+    if length > 0.0:
+        charge(P, Q, W, O, f, v, spec, length, np.int64(-2))
+    elif W.fi[f, E.F_LIMIT] >= 0:
+        settle_limit(P, Q, W, O, f, length, 0.0, 0.0, 0.0)
+
+
+# --- visits -------------------------------------------------------------------------------------------------
+
+
+@inlined
+def touch(Q, W, v, node, stamp):  # type: ignore[no-untyped-def]
+    """Make a row this run's own."""
+    if W.si[v, L.V_STAMP] != stamp:
+        W.si[v, L.V_STAMP] = stamp
+        W.si[v, L.V_STATUS] = L.NONE
+        W.si[v, E.X_PEND] = Q.pending[node]
+
+
+@inlined
+def notify(P, Q, W, O, base, s, stamp):  # type: ignore[no-untyped-def]
+    """One more edge into node s is resolved."""
+    v = base + s
+    touch(Q, W, v, s, stamp)
+    left = W.si[v, E.X_PEND] - 1
+    W.si[v, E.X_PEND] = left
+    if left == 0 or P.node_i[s, L.N_JOIN] > 0:
+        ready_push(W, Q.order[s])
+
+
+@compiled
+def resolve(P, Q, W, O, slot, node):  # type: ignore[no-untyped-def]
+    """A node has ended: tell the joins that wait for it."""
+    n = Q.sizes[E.SZ_NODES]
+    stamp = W.slot_i[slot, E.I_STAMP]
+    for i in range(Q.succ_lo[node], Q.succ_lo[node + 1]):
+        notify(P, Q, W, O, slot * (n + 1), np.int64(Q.succ[i]), stamp)
+    if P.node_i[node, L.N_SCOPE] == n:
+        kind = P.node_i[node, L.N_KIND]
+        if kind == L.CALL or kind == L.END:
+            W.slot_i[slot, E.I_TOP] += 1
+            if W.slot_i[slot, E.I_TOP] == Q.sizes[E.SZ_TOP]:
+                ready_push(W, item(n, E.PH_CLOSE, n))
+
+
+@inlined
+def enter(P, Q, W, O, slot, node, now, crit):  # type: ignore[no-untyped-def]
+    """Put a visit on the list of its run."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    v = base + node
+    n = W.slot_i[slot, E.I_VISITED]
+    W.visited[base + n] = node
+    W.slot_i[slot, E.I_VISITED] = n + 1
+    W.sf[v, L.F_START] = now
+    W.sf[v, L.F_END] = now
+    W.sf[v, L.F_CUT] = inf
+    W.sf[v, L.F_OUT] = 0.0
+    W.si[v, L.V_CRIT] = crit
+    W.si[v, L.V_BACKEND] = -1
+    W.si[v, L.V_FALLBACK] = 0
+    W.si[v, E.X_FLIGHT] = -1
+    W.si[v, E.X_GUARDS] = 0
+
+
+@inlined
+def clear_use(P, Q, W, O, v, node):  # type: ignore[no-untyped-def]
+    """Empty what a visit used and where its time went; a lean one has no more than these."""
+    spec = P.node_i[node, L.N_SPEC]
+    if spec >= 0 and Q.lean[spec] == 1:
+        W.sf[v, L.F_USE + L.U_INPUT] = 0.0
+        W.sf[v, L.F_USE + L.U_OUTPUT] = 0.0
+        W.sf[v, L.F_USE + L.U_COST] = 0.0
+        W.sf[v, L.F_USE + L.U_CALLS] = 0.0
+        W.sf[v, L.F_USE + L.U_ATTEMPTS] = 0.0
+        W.sf[v, L.F_COMP + L.C_QUEUE] = 0.0
+        W.sf[v, L.F_COMP + L.C_PREFILL] = 0.0
+        W.sf[v, L.F_COMP + L.C_DECODE] = 0.0
+        W.sf[v, L.F_COMP + L.C_BACKOFF] = 0.0
+        return
+    for c in range(L.F_USE, L.STATE_COLUMNS):
+        W.sf[v, c] = 0.0
+
+
+@inlined
+def spent(W, slot, column):  # type: ignore[no-untyped-def]
+    """Tokens (column 0) or dollars of the visits that have ended."""
+    u = W.slot_f
+    if column == 1:
+        return u[slot, E.T_USE + L.U_COST]
+    return u[slot, E.T_USE + L.U_INPUT] + u[slot, E.T_USE + L.U_OUTPUT] + u[slot, E.T_USE + L.U_REASONING]
+
+
+@inlined
+def book(P, Q, W, O, slot, v, node):  # type: ignore[no-untyped-def]
+    """A visit has ended: add what it used to its run's totals, and to those of its step if the run counts."""
+    counts = W.slot_i[slot, E.I_COUNTS] == 1
+    step = P.node_i[node, L.N_STEP]
+    if counts:
+        latency = W.sf[v, L.F_END] - W.sf[v, L.F_START]
+        O.step_f[step, L.ST_EXECUTIONS] += 1.0
+        O.step_f[step, L.ST_LATENCY] += latency
+        place = (np.float64(latency).view(np.int64) >> 45) - HIST_OFFSET
+        place = place if place > 0 else np.int64(0)
+        O.histogram[step, place if place < HIST_BINS - 1 else HIST_BINS - 1] += 1
+    if P.node_i[node, L.N_KIND] != L.CALL:
+        return
+    if Q.lean[P.node_i[node, L.N_SPEC]] == 1:
+        W.slot_f[slot, E.T_USE + L.U_INPUT] += W.sf[v, L.F_USE + L.U_INPUT]
+        W.slot_f[slot, E.T_USE + L.U_OUTPUT] += W.sf[v, L.F_USE + L.U_OUTPUT]
+        W.slot_f[slot, E.T_USE + L.U_COST] += W.sf[v, L.F_USE + L.U_COST]
+        W.slot_f[slot, E.T_USE + L.U_CALLS] += W.sf[v, L.F_USE + L.U_CALLS]
+        W.slot_f[slot, E.T_USE + L.U_ATTEMPTS] += W.sf[v, L.F_USE + L.U_ATTEMPTS]
+        if counts:
+            O.step_f[step, L.ST_USE + L.U_INPUT] += W.sf[v, L.F_USE + L.U_INPUT]
+            O.step_f[step, L.ST_USE + L.U_OUTPUT] += W.sf[v, L.F_USE + L.U_OUTPUT]
+            O.step_f[step, L.ST_USE + L.U_COST] += W.sf[v, L.F_USE + L.U_COST]
+            O.step_f[step, L.ST_USE + L.U_CALLS] += W.sf[v, L.F_USE + L.U_CALLS]
+            O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += W.sf[v, L.F_USE + L.U_ATTEMPTS]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_QUEUE] += W.sf[v, L.F_COMP + L.C_QUEUE]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_PREFILL] += W.sf[v, L.F_COMP + L.C_PREFILL]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_DECODE] += W.sf[v, L.F_COMP + L.C_DECODE]
+            O.step_f[step, L.ST_USE + L.NUSE + L.C_BACKOFF] += W.sf[v, L.F_COMP + L.C_BACKOFF]
+        return
+    for c in range(L.NUSE):
+        W.slot_f[slot, E.T_USE + c] += W.sf[v, L.F_USE + c]
+    if counts:
+        for c in range(L.NUSE + NCOMP):
+            O.step_f[step, L.ST_USE + c] += W.sf[v, L.F_USE + c]
+
+
+@compiled
+def finish_visit(P, Q, W, O, slot, node, err, now):  # type: ignore[no-untyped-def]
+    """A visit ends by itself, or a composite does: its status, what a failure leads to, its edges."""
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    W.sf[v, L.F_END] = now
+    book(P, Q, W, O, slot, v, node)
+    if err == -1:
+        W.si[v, L.V_STATUS] = L.DONE
+        if W.si[v, L.V_FALLBACK] == 1:
+            W.slot_i[slot, E.I_FALLBACK] = 1
+        if P.node_i[node, L.N_FLAGS] & L.TOP:
+            best = W.slot_f[slot, E.T_BEST]
+            if now > best or (now == best and node > W.slot_i[slot, E.I_BEST]):
+                W.slot_f[slot, E.T_BEST] = now
+                W.slot_i[slot, E.I_BEST] = node
+    else:
+        fail_visit(P, Q, W, O, v, node, err)
+    resolve(P, Q, W, O, slot, node)
+
+
+@compiled
+def fail_visit(P, Q, W, O, v, node, err):  # type: ignore[no-untyped-def]
+    """Set the status that a failure means, and note what it leads to."""
+    scope = P.node_i[node, L.N_SCOPE]
+    W.si[v, L.V_ERR] = err
+    if (P.node_i[node, L.N_CATCH] >> err) & 1:
+        W.si[v, L.V_STATUS] = L.CAUGHT
+    elif P.node_i[node, L.N_FLAGS] & L.ABSORB:
+        W.si[v, L.V_STATUS] = L.ABSORBED
+    else:
+        W.si[v, L.V_STATUS] = L.FAILED
+        ready_push(W, item(scope, E.PH_FAIL, node))
+    if Q.guard_bit[node]:
+        ready_push(W, item(scope, E.PH_REJECT, node))
+
+
+@compiled
+def cancel(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
+    """Cut a visit that is under way, or one that has not started; return whether there was anything to cut."""
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    status = W.si[v, L.V_STATUS]
+    if status == L.NONE:
+        W.si[v, L.V_STATUS] = L.WIPED
+        W.sf[v, L.F_START] = now
+        W.sf[v, L.F_END] = now
+        W.sf[v, L.F_CUT] = inf
+        W.sf[v, L.F_OUT] = 0.0
+        W.si[v, E.X_GUARDS] = 0
+        return True
+    if status != E.RUNNING:
+        return False
+    W.sf[v, L.F_END] = now
+    W.sf[v, L.F_OUT] = 0.0
+    never = W.sf[v, L.F_START] == now
+    W.si[v, L.V_STATUS] = L.WIPED if never else L.CANCELLED
+    if P.node_i[node, L.N_KIND] == L.CALL:
+        shown = np.int64(-1)
+        f = W.si[v, E.X_FLIGHT]
+        while f >= 0:
+            state = W.fi[f, E.F_STATE]
+            alive = state != E.TIMER and state != E.WON and state != E.LOST
+            if alive and (shown < 0 or W.fi[f, E.F_COPY] < W.fi[shown, E.F_COPY]):
+                shown = f
+            cut_flight(P, Q, W, O, f, now, clock)
+            f = W.fi[f, E.F_SIB]
+        if shown >= 0 and P.spec_i[P.node_i[node, L.N_SPEC], L.S_HEDGES] > 0:
+            take_parts(P, Q, W, O, v, shown)
+        free_flights(W, v)
+        if never:
+            clear_use(P, Q, W, O, v, node)
+    if not never and (P.node_i[node, L.N_KIND] == L.CALL or P.node_i[node, L.N_KIND] == L.END):
+        book(P, Q, W, O, slot, v, node)
+    return True
+
+
+@inlined
+def take_parts(P, Q, W, O, v, f):  # type: ignore[no-untyped-def]
+    """Let a hedge copy stand for its visit."""
+    for c in range(NCOMP):
+        W.sf[v, L.F_COMP + c] = W.ff[f, E.A_COMP + c]
+    W.sf[v, L.F_COMP + L.C_WAIT] += W.ff[f, E.A_START] - W.sf[v, L.F_START]
+    W.si[v, L.V_BACKEND] = P.place_i[W.fi[f, E.F_PLACE], L.P_BACKEND]
+
+
+@inlined
+def free_flights(W, v):  # type: ignore[no-untyped-def]
+    """Put back the rows of all copies of a visit."""
+    f = W.si[v, E.X_FLIGHT]
+    while f >= 0:
+        following = W.fi[f, E.F_SIB]
+        free_flight(W, f)
+        f = following
+    W.si[v, E.X_FLIGHT] = -1
+
+
+@compiled
+def cancel_range(P, Q, W, O, slot, lo, hi, now, clock):  # type: ignore[no-untyped-def]
+    """Cancel what is under way among these nodes."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    for node in range(lo, hi):
+        if W.si[base + node, L.V_STAMP] == stamp and W.si[base + node, L.V_STATUS] == E.RUNNING:
+            cancel(P, Q, W, O, slot, np.int64(node), now, clock)
+
+
+@compiled
+def cancel_losers(P, Q, W, O, slot, join, now, clock):  # type: ignore[no-untyped-def]
+    """Cancel the visits that lead only to this join; those that have not started never will."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    lo, hi = np.int64(P.node_i[join, L.N_LOSER_LO]), np.int64(P.node_i[join, L.N_LOSER_HI])
+    for i in range(lo, hi):
+        node = np.int64(P.losers[i])
+        touch(Q, W, base + node, node, stamp)
+        W.si[base + node, E.X_NEXT] = 1 if cancel(P, Q, W, O, slot, node, now, clock) else 0
+    for i in range(lo, hi):
+        node = np.int64(P.losers[i])
+        kind = P.node_i[node, L.N_KIND]
+        outermost = P.node_i[node, L.N_SCOPE] == P.node_i[join, L.N_SCOPE] and (kind == L.CALL or kind == L.END)
+        if W.si[base + node, E.X_NEXT] == 1 and outermost:
+            resolve(P, Q, W, O, slot, node)
+
+
+# --- edges and joins ------------------------------------------------------------------------------------------
+
+
+@inlined
+def edge(P, Q, W, O, base, e, now, stamp):  # type: ignore[no-untyped-def]
+    """Edge e as it stands now: (whether it is resolved, when it was, whether it is active)."""
+    p = base + P.pred_i[e, 0]
+    kind = P.pred_i[e, 1]
+    status = W.si[p, L.V_STATUS]
+    known = W.si[p, L.V_STAMP] == stamp and status != L.NONE
+    if not known:
+        return False, 0.0, False
+    stays = W.sf[p, L.F_CUT] > now
+    if kind == L.EDGE_NEED:
+        return status != E.RUNNING, W.sf[p, L.F_END], status == L.DONE and stays
+    if kind >= 0:
+        return status != E.RUNNING, W.sf[p, L.F_END], status == L.DONE and stays and W.si[p, L.V_ROUTE] == kind
+    if kind == L.EDGE_CATCH:
+        taken = status == L.CAUGHT and (P.pred_i[e, 2] >> W.si[p, L.V_ERR]) & 1 == 1
+        return status != E.RUNNING, W.sf[p, L.F_END], taken and stays
+    passes = (status == L.DONE or status == E.RUNNING) and stays
+    if kind <= L.EDGE_BESIDE_ROUTE:
+        passes = passes and W.si[p, L.V_ROUTE] == L.EDGE_BESIDE_ROUTE - kind
+    return True, W.sf[p, L.F_START], passes
+
+
+@inlined
+def crit_code(P, e):  # type: ignore[no-untyped-def]
+    """How the critical path steps back over edge e: 2 x source, odd where the source runs beside."""
+    if e < 0:
+        return np.int64(-1)
+    return np.int64(P.pred_i[e, 0]) * 2 + (1 if P.pred_i[e, 1] <= L.EDGE_BESIDE else 0)
+
+
+@inlined
+def latest_edge(P, Q, W, O, base, lo, hi, now, stamp):  # type: ignore[no-untyped-def]
+    """The edge that was resolved last (the first of equals), and how many are active."""
+    at, crit, active = -1.0, np.int64(-1), 0
+    for e in range(lo, hi):
+        _, t, ok = edge(P, Q, W, O, base, e, now, stamp)
+        active += 1 if ok else 0
+        if t > at:
+            at, crit = t, np.int64(e)
+    return crit, active
+
+
+@compiled
+def slow_join(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-def]
+    """Join of k edges: (1 start, 0 skip, 2 fail, -1 wait; deciding edge; error)."""
+    lo, hi, k = np.int64(P.node_i[node, L.N_PRED_LO]), np.int64(P.node_i[node, L.N_PRED_HI]), P.node_i[node, L.N_JOIN]
+    n, done = 0, 0
+    at, crit = -1.0, np.int64(-1)
+    for e in range(lo, hi):
+        resolved, t, ok = edge(P, Q, W, O, base, e, now, stamp)
+        done += 1 if resolved else 0
+        if ok:
+            n += 1
+            if t > at:
+                at, crit = t, np.int64(e)
+    if n >= k:
+        return 1, crit, np.int64(-1)
+    if done < hi - lo:
+        return -1, np.int64(-1), np.int64(-1)
+    crit, _ = latest_edge(P, Q, W, O, base, lo, hi, now, stamp)
+    worst, fail = -1.0, np.int64(-1)
+    for e in range(lo, hi):
+        p = base + P.pred_i[e, 0]
+        if W.si[p, L.V_STATUS] == L.ABSORBED and W.sf[p, L.F_CUT] > now and W.sf[p, L.F_END] > worst:
+            worst, fail = W.sf[p, L.F_END], np.int64(e)
+    if fail >= 0:
+        return 2, crit, W.si[base + P.pred_i[fail, 0], L.V_ERR]
+    return 1 if n > 0 else 0, crit, np.int64(-1)
+
+
+@inlined
+def guards_of(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-def]
+    """The guardrails whose rejection takes this visit back: those of its active edges."""
+    mask = np.int64(0)
+    for e in range(P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI]):
+        _, _, ok = edge(P, Q, W, O, base, e, now, stamp)
+        if ok:
+            p = P.pred_i[e, 0]
+            mask |= W.si[base + p, E.X_GUARDS]
+            if P.pred_i[e, 1] != L.EDGE_CATCH:
+                mask |= Q.guard_bit[p]
+    return mask
+
+
+@inlined
+def output_of(P, Q, W, O, slot, v):  # type: ignore[no-untyped-def]
+    """Visible output tokens of a value: a node's, or one that a composite exports."""
+    n = Q.sizes[E.SZ_NODES]
+    if v >= n:
+        return W.exported[slot * Q.sizes[E.SZ_EXPORTS] + v - n]
+    row = slot * (n + 1) + v
+    known = W.si[row, L.V_STAMP] == W.slot_i[slot, E.I_STAMP] and W.si[row, L.V_STATUS] != L.NONE
+    return W.sf[row, L.F_OUT] if known else 0.0
+
+
+@compiled
+def export(P, Q, W, O, slot, node, first, last):  # type: ignore[no-untyped-def]
+    """Add up what a composite hands on, over its iterations or instances first <= i < last."""
+    at = np.int64(P.node_i[node, L.N_LIST_LO])
+    n = Q.sizes[E.SZ_NODES]
+    while at < P.node_i[node, L.N_LIST_HI]:
+        target, width, rows = np.int64(P.lists[at]), np.int64(P.lists[at + 1]), np.int64(P.lists[at + 2])
+        at += 3
+        x = 0.0
+        for i in range(at + first * width, at + last * width):
+            x += output_of(P, Q, W, O, slot, np.int64(P.lists[i]))
+        if target < n:
+            W.sf[slot * (n + 1) + target, L.F_OUT] = x
+        else:
+            W.exported[slot * Q.sizes[E.SZ_EXPORTS] + target - n] = x
+        at += rows * width
+
+
+@compiled
+def from_before(P, Q, W, O, slot, node, now):  # type: ignore[no-untyped-def]
+    """Input that a visit takes from earlier steps' outputs and its loop's history (tokens)."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    x = 0.0
+    for i in range(P.node_i[node, L.N_REF_LO], P.node_i[node, L.N_REF_HI]):
+        when = base + P.ref_i[i, 1]
+        status = W.si[when, L.V_STATUS]
+        over = W.si[when, L.V_STAMP] == W.slot_i[slot, E.I_STAMP] and status != L.NONE and status != E.RUNNING
+        if over and W.sf[when, L.F_CUT] > now:
+            x += P.ref_f[i] * output_of(P, Q, W, O, slot, np.int64(P.ref_i[i, 0]))
+    hist = P.node_i[node, L.N_HIST]
+    if hist >= 0:
+        x += W.sf[base + hist, L.F_OUT]
+    return x
+
+
+@compiled
+def route_of(P, spec, node_key):  # type: ignore[no-untyped-def]
+    """Route that a step takes, or -1 where it has none."""
+    lo, hi = P.spec_i[spec, L.S_ROUTE_LO], P.spec_i[spec, L.S_ROUTE_HI]
+    if lo == hi:
+        return np.int64(-1)
+    u = uniform(draw_key(node_key, L.QV_ROUTE))
+    i = lo
+    while i < hi - 1 and u >= P.route_f[i]:
+        i += 1
+    return np.int64(i - lo)
+
+
+# --- starting -------------------------------------------------------------------------------------------------
+
+
+@inlined
+def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
+    """Start the visit of a call: its budget, its route, its input, its first attempt."""
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    spec = np.int64(P.node_i[node, L.N_SPEC])
+    lean = Q.lean[spec] == 1
+    own = ttft = rate = out = 0.0
+    clear_use(P, Q, W, O, v, node)
+    W.si[v, L.V_STATUS] = E.RUNNING
+    node_key = mix(W.slot_key[slot] ^ P.node_hash[node])
+    W.si[v, L.V_ROUTE] = route_of(P, spec, node_key)
+    if Q.guard_bit[node]:
+        stamp = W.slot_i[slot, E.I_STAMP]
+        for i in range(Q.beside_lo[node], Q.beside_lo[node + 1]):
+            notify(P, Q, W, O, slot * (Q.sizes[E.SZ_NODES] + 1), np.int64(Q.beside[i]), stamp)
+    if P.node_i[node, L.N_FLAGS] & L.BILLED:
+        if spent(W, slot, 0) >= P.totals[1] or spent(W, slot, 1) >= P.totals[2]:
+            finish_visit(P, Q, W, O, slot, node, np.int64(L.BUDGET_EXCEEDED), now)
+            return
+        x = P.spec_f[spec, L.S_MEDIA]
+        if lean:
+            own, ttft, rate, out = four_draws(P, W, P.spec_i[spec, L.S_PLACE_LO], node_key)
+            x += own
+        elif P.spec_i[spec, L.S_INPUT] >= 0:
+            x += draw(P, P.spec_i[spec, L.S_INPUT], node_key, L.QV_INPUT)
+        if P.node_i[node, L.N_REF_HI] > P.node_i[node, L.N_REF_LO] or P.node_i[node, L.N_HIST] >= 0:
+            x += from_before(P, Q, W, O, slot, node, now)
+        W.sf[v, L.F_INPUT] = whole(x)
+    f = new_flight(P, Q, W, O, slot, node, np.int64(0), now)
+    if lean:
+        begin_lean(P, Q, W, O, f, now, ttft, rate, out, node_key + U64 * GOLDEN)
+        return
+    begin_any(P, Q, W, O, f, now)
+    if P.spec_i[spec, L.S_HEDGES] > 0 and P.spec_f[spec, L.S_HEDGE_AFTER] < inf:
+        timer = new_flight(P, Q, W, O, slot, node, np.int64(0), now)
+        W.fi[timer, E.F_STATE] = E.TIMER
+        W.fi[timer, E.F_COPY] = 1
+        schedule(W, timer, now + P.spec_f[spec, L.S_HEDGE_AFTER], E.K_HEDGE)
+
+
+@compiled
+def look_at_copies(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
+    """See whether the copies of a hedged call decide it."""
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    if W.si[v, L.V_STATUS] != E.RUNNING:
+        return
+    won, lost, running = np.int64(-1), np.int64(-1), False
+    f = W.si[v, E.X_FLIGHT]
+    while f >= 0:
+        state = W.fi[f, E.F_STATE]
+        if state == E.WON:
+            if won < 0 or W.fi[f, E.F_COPY] < W.fi[won, E.F_COPY]:
+                won = f
+        elif state == E.LOST:
+            earlier = lost >= 0 and (
+                W.ff[f, E.A_END] < W.ff[lost, E.A_END]
+                or (W.ff[f, E.A_END] == W.ff[lost, E.A_END] and W.fi[f, E.F_COPY] > W.fi[lost, E.F_COPY])
+            )
+            lost = lost if earlier else f
+        elif state != E.TIMER:
+            running = True
+        f = W.fi[f, E.F_SIB]
+    if won < 0 and running:
+        return
+    f = W.si[v, E.X_FLIGHT]
+    while f >= 0:
+        cut_flight(P, Q, W, O, f, now, clock)
+        f = W.fi[f, E.F_SIB]
+    last = won if won >= 0 else lost
+    take_parts(P, Q, W, O, v, last)
+    err = np.int64(-1)
+    if won >= 0:
+        W.sf[v, L.F_FIRST] = W.ff[won, E.A_FIRST]
+        W.sf[v, L.F_OUT] = W.ff[won, E.A_OUT]
+        W.si[v, L.V_FALLBACK] = 1 if W.fi[won, E.F_PLACE] > P.spec_i[P.node_i[node, L.N_SPEC], L.S_PLACE_LO] else 0
+    else:
+        err = W.fi[lost, E.F_ERR]
+    free_flights(W, v)
+    finish_visit(P, Q, W, O, slot, node, err, now)
+
+
+@compiled
+def hedge(P, Q, W, O, timer, clock):  # type: ignore[no-untyped-def]
+    """Start the next copy of a call that is still undecided."""
+    slot, node, copy = W.fi[timer, E.F_SLOT], W.fi[timer, E.F_NODE], W.fi[timer, E.F_COPY]
+    now = W.ff[timer, E.A_END]
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    look_at_copies(P, Q, W, O, slot, node, now, clock)
+    if W.si[v, L.V_STATUS] != E.RUNNING:
+        return
+    f = new_flight(P, Q, W, O, slot, node, copy, now)
+    begin_any(P, Q, W, O, f, now)
+    spec = P.node_i[node, L.N_SPEC]
+    if copy < P.spec_i[spec, L.S_HEDGES]:
+        W.fi[timer, E.F_COPY] = copy + 1
+        schedule(W, timer, W.sf[v, L.F_START] + (copy + 1) * P.spec_f[spec, L.S_HEDGE_AFTER], E.K_HEDGE)
+
+
+@compiled
+def open_composite(P, Q, W, O, slot, node, now, crit, mask):  # type: ignore[no-untyped-def]
+    """Start a composite: its scope, its first iteration, or a map's first instances."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    end = np.int64(P.node_i[node, L.N_MATE])
+    W.si[base + node, L.V_STATUS] = L.DONE
+    touch(Q, W, base + end, end, stamp)
+    enter(P, Q, W, O, slot, end, now, crit)
+    W.si[base + end, L.V_STATUS] = E.RUNNING
+    W.si[base + end, E.X_GUARDS] = mask
+    W.si[base + end, E.X_ITER] = 0
+    if P.node_i[node, L.N_KIND2] != L.MAP:
+        resolve(P, Q, W, O, slot, node)
+        return
+    key = mix(W.slot_key[slot] ^ P.node_hash[node])
+    count = np.int64(whole(rare(P, np.int64(P.node_i[node, L.N_SPEC]), draw_key(key, L.QV_COUNT))))
+    count = min(count, np.int64(P.node_i[end, L.N_INDEX]))
+    W.si[base + end, L.V_ROUTE] = count
+    W.si[base + end, E.X_DONE] = 0
+    W.si[base + end, E.X_FAILED] = 0
+    W.si[base + end, E.X_HEAD] = -1
+    W.si[base + end, E.X_TAIL] = -1
+    if count == 0:
+        ready_push(W, Q.order[end])
+        return
+    width = np.int64(P.node_i[node, L.N_SLOTS])
+    width = min(width, count) if width > 0 else count
+    for _ in range(width):
+        start_instance(P, Q, W, O, slot, end, now, node * 2)
+
+
+@compiled
+def start_instance(P, Q, W, O, slot, end, now, crit):  # type: ignore[no-untyped-def]
+    """Start the next instance of a map."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    i = W.si[base + end, E.X_ITER]
+    W.si[base + end, E.X_ITER] = i + 1
+    closing = np.int64(P.pred_i[P.node_i[end, L.N_PRED_LO] + i, 0])
+    opening = np.int64(P.node_i[closing, L.N_MATE])
+    touch(Q, W, base + opening, opening, stamp)
+    enter(P, Q, W, O, slot, opening, now, crit)
+    W.si[base + opening, L.V_STATUS] = L.DONE
+    touch(Q, W, base + closing, closing, stamp)
+    enter(P, Q, W, O, slot, closing, now, crit)
+    W.si[base + closing, L.V_STATUS] = E.RUNNING
+    resolve(P, Q, W, O, slot, opening)
+
+
+@compiled
+def skip(P, Q, W, O, slot, node, now, crit, verdict, err):  # type: ignore[no-untyped-def]
+    """A step does not start: it is skipped, or fails by an absorbed failure."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    W.si[base + node, L.V_STATUS] = L.SKIPPED
+    clear_use(P, Q, W, O, base + node, node)
+    where = node
+    if P.node_i[node, L.N_KIND] == L.BEGIN:
+        where = np.int64(P.node_i[node, L.N_MATE])
+        touch(Q, W, base + where, where, W.slot_i[slot, E.I_STAMP])
+        enter(P, Q, W, O, slot, where, now, crit)
+        W.si[base + where, L.V_STATUS] = L.SKIPPED
+        export(P, Q, W, O, slot, where, np.int64(0), np.int64(0))
+    if verdict == 2:
+        finish_visit(P, Q, W, O, slot, where, err, now)
+    else:
+        resolve(P, Q, W, O, slot, where)
+
+
+@inlined
+def fire(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
+    """Look at a join: start, skip or fail the step, or go on waiting."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    if W.si[base + node, L.V_STATUS] != L.NONE or W.si[base + P.node_i[node, L.N_SCOPE], L.V_STATUS] != E.RUNNING:
+        return
+    lo, hi, k = P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI], P.node_i[node, L.N_JOIN]
+    verdict, err, crit = 1, np.int64(-1), np.int64(-1)
+    if k == 0 and hi - lo == 1 and P.pred_i[lo, 1] == L.EDGE_NEED:
+        crit = np.int64(lo)
+        p = base + P.pred_i[lo, 0]
+        verdict = 1 if W.si[p, L.V_STATUS] == L.DONE and W.sf[p, L.F_CUT] > now else 0
+    elif k == 0:
+        crit, active = latest_edge(P, Q, W, O, base, lo, hi, now, stamp)
+        if active == 0 and hi > lo:
+            verdict = 0
+    else:
+        verdict, crit, err = slow_join(P, Q, W, O, base, np.int64(node), now, stamp)
+        if verdict < 0:
+            return
+        if verdict == 1 and P.node_i[node, L.N_LOSER_HI] > P.node_i[node, L.N_LOSER_LO]:
+            cancel_losers(P, Q, W, O, slot, node, now, clock)
+    code = crit_code(P, crit)
+    mask = np.int64(0)
+    if P.node_i[node, L.N_FLAGS] & L.GUARDED:
+        mask = guards_of(P, Q, W, O, base, node, now, stamp)
+    enter(P, Q, W, O, slot, node, now, code)
+    if verdict != 1:
+        skip(P, Q, W, O, slot, node, now, code, verdict, err)
+        return
+    W.si[base + node, E.X_GUARDS] = mask
+    if P.node_i[node, L.N_KIND] == L.BEGIN:
+        open_composite(P, Q, W, O, slot, node, now, code, mask)
+    else:
+        start_call(P, Q, W, O, slot, node, now, clock)
+
+
+# --- closing --------------------------------------------------------------------------------------------------
+
+
+@compiled
+def close_composite(P, Q, W, O, slot, end, now, crit, err, first, last):  # type: ignore[no-untyped-def]
+    """A composite ends."""
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + end
+    W.si[v, L.V_CRIT] = crit
+    export(P, Q, W, O, slot, end, first, last)
+    finish_visit(P, Q, W, O, slot, end, err, now)
+
+
+@compiled
+def fail_scope(P, Q, W, O, slot, scope, inner, now, clock):  # type: ignore[no-untyped-def]
+    """A failure that nothing takes ends its scope: what is under way in it is cancelled."""
+    n = Q.sizes[E.SZ_NODES]
+    base = slot * (n + 1)
+    if W.si[base + inner, L.V_STATUS] != L.FAILED or W.sf[base + inner, L.F_CUT] <= now:
+        return
+    if W.si[base + scope, L.V_STATUS] != E.RUNNING:
+        return
+    err = W.si[base + inner, L.V_ERR]
+    if scope == n:
+        cancel_range(P, Q, W, O, slot, np.int64(0), n, now, clock)
+        outcome = np.int64(L.RUN_BUDGET if err == L.BUDGET_EXCEEDED else L.RUN_FAILED)
+        finish_run(P, Q, W, O, slot, now, inner, np.int64(-1), outcome, now, clock)
+        return
+    opening = np.int64(P.node_i[scope, L.N_MATE])
+    cancel_range(P, Q, W, O, slot, opening + 1, scope, now, clock)
+    if P.node_i[scope, L.N_KIND] == L.IEND:
+        close_instance(P, Q, W, O, slot, scope, now, inner * 2, np.int64(L.FAILED), err)
+        return
+    i = W.si[base + scope, E.X_ITER]
+    first, last = i, i + 1
+    if P.node_i[scope, L.N_KIND2] == L.WORKFLOW:
+        first, last = np.int64(0), np.int64(1)
+    close_composite(P, Q, W, O, slot, scope, now, inner * 2, err, first, last)
+
+
+@compiled
+def close_instance(P, Q, W, O, slot, node, now, crit, status, err):  # type: ignore[no-untyped-def]
+    """An instance of a map ends; the map has a look."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    v = base + node
+    W.sf[v, L.F_END] = now
+    W.si[v, L.V_CRIT] = crit
+    W.si[v, L.V_STATUS] = status
+    W.si[v, L.V_ERR] = err
+    W.si[v, E.X_NEXT] = -1
+    end = np.int64(P.node_i[P.node_i[node, L.N_PREV], L.N_MATE])
+    tail = W.si[base + end, E.X_TAIL]
+    if tail >= 0:
+        W.si[base + tail, E.X_NEXT] = node
+    else:
+        W.si[base + end, E.X_HEAD] = node
+    W.si[base + end, E.X_TAIL] = node
+    W.si[base + end, E.X_DONE if status == L.DONE else E.X_FAILED] += 1
+    ready_push(W, Q.order[end])
+
+
+@inlined
+def kth_instance(P, Q, W, O, base, lo, hi, k, status, stamp):  # type: ignore[no-untyped-def]
+    """The edge of the k-th instance that ended with this status, in the order of time and index."""
+    floor_t, floor_e = -1.0, np.int64(-1)
+    for _ in range(k):
+        best, at = inf, np.int64(-1)
+        for e in range(lo, hi):
+            p = base + P.pred_i[e, 0]
+            if W.si[p, L.V_STAMP] != stamp or W.si[p, L.V_STATUS] != status:
+                continue
+            t = W.sf[p, L.F_END]
+            later = t > floor_t or (t == floor_t and e > floor_e)
+            if later and t < best:
+                best, at = t, np.int64(e)
+        floor_t, floor_e = best, at
+    return floor_e
+
+
+@inlined
+def last_instance(P, Q, W, O, base, lo, hi, status, stamp):  # type: ignore[no-untyped-def]
+    """The edge of the instance that ended last with this status."""
+    last, at = -1.0, np.int64(-1)
+    for e in range(lo, hi):
+        p = base + P.pred_i[e, 0]
+        ours = W.si[p, L.V_STAMP] == stamp and W.si[p, L.V_STATUS] == status
+        if ours and W.sf[p, L.F_END] >= last:
+            last, at = W.sf[p, L.F_END], np.int64(e)
+    return at
+
+
+@compiled
+def close_map(P, Q, W, O, slot, end, now, clock):  # type: ignore[no-untyped-def]
+    """See whether a map is decided; else let the next instances have the places that became free."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    begin = np.int64(P.node_i[end, L.N_MATE])
+    count = W.si[base + end, L.V_ROUTE]
+    k = np.int64(P.node_i[end, L.N_JOIN])
+    need = count if k == 0 else min(k, count)
+    done, failed = W.si[base + end, E.X_DONE], W.si[base + end, E.X_FAILED]
+    lo = np.int64(P.node_i[end, L.N_PRED_LO])
+    if done >= need or count - failed < need:
+        crit, err = begin * 2, np.int64(-1)
+        if count > 0:
+            if done >= need:
+                e = (
+                    last_instance(P, Q, W, O, base, lo, lo + count, L.DONE, stamp)
+                    if done == need
+                    else kth_instance(P, Q, W, O, base, lo, lo + count, need, L.DONE, stamp)
+                )
+            else:
+                e = kth_instance(P, Q, W, O, base, lo, lo + count, count - need + 1, L.FAILED, stamp)
+                err = W.si[base + P.pred_i[e, 0], L.V_ERR]
+            crit = np.int64(P.pred_i[e, 0]) * 2
+        cancel_range(P, Q, W, O, slot, begin + 1, end, now, clock)
+        close_composite(P, Q, W, O, slot, end, now, crit, err, np.int64(0), W.si[base + end, E.X_ITER])
+        return
+    while W.si[base + end, E.X_HEAD] >= 0:
+        freed = W.si[base + end, E.X_HEAD]
+        W.si[base + end, E.X_HEAD] = W.si[base + freed, E.X_NEXT]
+        if W.si[base + end, E.X_ITER] < count:
+            start_instance(P, Q, W, O, slot, end, now, freed * 2)
+    W.si[base + end, E.X_TAIL] = -1
+
+
+@inlined
+def iteration_spend(P, Q, W, O, base, lo, hi, stamp, column):  # type: ignore[no-untyped-def]
+    """Tokens (column 0) or dollars that the visits of an iteration have spent."""
+    x = 0.0
+    for node in range(lo, hi):
+        v = base + node
+        status = W.si[v, L.V_STATUS]
+        if P.node_i[node, L.N_KIND] != L.CALL or W.si[v, L.V_STAMP] != stamp or status == L.NONE or status == L.WIPED:
+            continue
+        if column == 0:
+            x += W.sf[v, L.F_USE + L.U_INPUT] + W.sf[v, L.F_USE + L.U_OUTPUT] + W.sf[v, L.F_USE + L.U_REASONING]
+        else:
+            x += W.sf[v, L.F_USE + L.U_COST]
+    return x
+
+
+@compiled
+def close_iteration(P, Q, W, O, slot, node, now):  # type: ignore[no-untyped-def]
+    """Close a loop's iteration, and start the next one or end the loop."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    end, opening = np.int64(P.node_i[node, L.N_MATE]), np.int64(P.node_i[node, L.N_PREV])
+    crit, _ = latest_edge(P, Q, W, O, base, P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI], now, stamp)
+    enter(P, Q, W, O, slot, node, now, crit_code(P, crit))
+    W.si[base + node, L.V_STATUS] = L.DONE
+    out = W.sf[base + opening, L.F_OUT] if P.node_i[opening, L.N_KIND] == L.CHECK else 0.0
+    for i in range(P.node_i[node, L.N_LIST_LO], P.node_i[node, L.N_LIST_HI]):
+        out += output_of(P, Q, W, O, slot, np.int64(P.lists[i]))
+    W.sf[base + node, L.F_OUT] = out
+    key = mix(W.slot_key[slot] ^ P.node_hash[node])
+    go_on = uniform(draw_key(key, L.QV_GO_ON)) < P.node_p[node]
+    if now - W.sf[base + opening, L.F_END] > P.totals[0] - now:
+        go_on = False
+    for column in range(2):
+        bound = P.totals[1 + column]
+        if go_on and bound < inf:
+            left = bound - spent(W, slot, column)
+            if iteration_spend(P, Q, W, O, base, opening + 1, node, stamp, column) > left:
+                go_on = False
+    index = np.int64(P.node_i[node, L.N_INDEX])
+    if go_on:
+        W.si[base + end, E.X_ITER] = index + 1
+        resolve(P, Q, W, O, slot, node)
+    else:
+        close_composite(P, Q, W, O, slot, end, now, node * 2, np.int64(-1), index, index + 1)
+
+
+@compiled
+def close(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
+    """All steps of a body are resolved: close the iteration, the instance, the composite or the run."""
+    n = Q.sizes[E.SZ_NODES]
+    base = slot * (n + 1)
+    if node == n:
+        if W.si[base + n, L.V_STATUS] == E.RUNNING:
+            end_run(P, Q, W, O, slot, now, clock)
+        return
+    kind = P.node_i[node, L.N_KIND]
+    stamp = W.slot_i[slot, E.I_STAMP]
+    if kind == L.CHECK:
+        open_ = W.si[base + P.node_i[node, L.N_MATE], L.V_STATUS] == E.RUNNING
+        if open_ and W.si[base + node, L.V_STATUS] == L.NONE:
+            close_iteration(P, Q, W, O, slot, node, now)
+        return
+    if W.si[base + node, L.V_STATUS] != E.RUNNING:
+        return
+    if kind == L.END and P.node_i[node, L.N_KIND2] == L.MAP:
+        close_map(P, Q, W, O, slot, node, now, clock)
+        return
+    e, _ = latest_edge(P, Q, W, O, base, P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI], now, stamp)
+    crit = crit_code(P, e)
+    if kind == L.IEND:
+        close_instance(P, Q, W, O, slot, node, now, crit, np.int64(L.DONE), np.int64(-1))
+        return
+    i = W.si[base + node, E.X_ITER]
+    close_composite(P, Q, W, O, slot, node, now, crit, np.int64(-1), i, i + 1)
+
+
+@compiled
+def reject(P, Q, W, O, slot, guard, now, clock):  # type: ignore[no-untyped-def]
+    """A guardrail beside rejects: what was started through it is taken back, finished or not."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    if W.sf[base + guard, L.F_CUT] <= now:
+        return
+    bit = Q.guard_bit[guard]
+    for i in range(Q.revoke_lo[guard], Q.revoke_lo[guard + 1]):
+        node = np.int64(Q.revoke[i])
+        v = base + node
+        status = W.si[v, L.V_STATUS]
+        if W.si[v, L.V_STAMP] != stamp or status == L.NONE or not W.si[v, E.X_GUARDS] & bit:
+            continue
+        lo = np.int64(P.node_i[node, L.N_MATE]) if P.node_i[node, L.N_KIND] == L.END else node
+        running = status == E.RUNNING
+        cancel_range(P, Q, W, O, slot, lo, node + 1, now, clock)
+        for inner in range(lo, node + 1):
+            if W.si[base + inner, L.V_STAMP] == stamp and W.si[base + inner, L.V_STATUS] != L.NONE:
+                W.sf[base + inner, L.F_CUT] = min(W.sf[base + inner, L.F_CUT], now)
+        if running:
+            resolve(P, Q, W, O, slot, node)
+
+
+# --- the end of a run ----------------------------------------------------------------------------------------
+
+
+@inlined
+def held_back(P, Q, W, O, base, node, t, stamp, strict):  # type: ignore[no-untyped-def]
+    """Moment t of a visit, held back by the guardrails beside its path: (moment, guardrail or -1)."""
+    by = np.int64(-1)
+    for i in range(P.node_i[node, L.N_GUARD_LO], P.node_i[node, L.N_GUARD_HI]):
+        g = base + P.guards[i]
+        status = W.si[g, L.V_STATUS]
+        if W.si[g, L.V_STAMP] != stamp or status == L.NONE:
+            continue
+        if strict and (status == L.CANCELLED or status == L.FAILED or status == E.RUNNING):
+            return inf, np.int64(P.guards[i])
+        if status == L.DONE and W.sf[g, L.F_END] > t:
+            t, by = W.sf[g, L.F_END], np.int64(P.guards[i])
+    return t, by
+
+
+@inlined
+def stands(W, v):  # type: ignore[no-untyped-def]
+    """Whether a visit is done and not revoked."""
+    return W.si[v, L.V_STATUS] == L.DONE and W.sf[v, L.F_CUT] == inf
+
+
+@inlined
+def answer_node(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
+    """The visit that is the answer, or -1: the named one if it is done, else the top-level one that ends last."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    named = np.int64(P.totals[3])
+    if named >= 0 and W.si[base + named, L.V_STAMP] == W.slot_i[slot, E.I_STAMP] and stands(W, base + named):
+        return named
+    if Q.sizes[E.SZ_GUARDS] == 0:
+        return W.slot_i[slot, E.I_BEST]
+    best, at = -1.0, np.int64(-1)
+    for i in range(W.slot_i[slot, E.I_VISITED]):
+        node = np.int64(W.visited[base + i])
+        t = W.sf[base + node, L.F_END]
+        if P.node_i[node, L.N_FLAGS] & L.TOP and (t > best or (t == best and node > at)) and stands(W, base + node):
+            best, at = t, node
+    return at
+
+
+@inlined
+def last_visit(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
+    """The visit that ended last."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    best, at = -1.0, np.int64(-1)
+    for i in range(W.slot_i[slot, E.I_VISITED]):
+        node = np.int64(W.visited[base + i])
+        t = W.sf[base + node, L.F_END]
+        if (t > best or (t == best and node > at)) and W.si[base + node, L.V_STATUS] != L.WIPED:
+            best, at = t, node
+    return at
+
+
+@inlined
+def last_cut(P, Q, W, O, slot, now):  # type: ignore[no-untyped-def]
+    """The call under way at a cut that started last."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    best, at = -1.0, np.int64(-1)
+    for i in range(W.slot_i[slot, E.I_VISITED]):
+        node = np.int64(W.visited[base + i])
+        ours = P.node_i[node, L.N_KIND] == L.CALL and W.si[base + node, L.V_STATUS] == L.CANCELLED
+        t = W.sf[base + node, L.F_START]
+        if ours and W.sf[base + node, L.F_END] == now and (t > best or (t == best and node > at)):
+            best, at = t, node
+    return at
+
+
+@compiled
+def end_run(P, Q, W, O, slot, now, clock):  # type: ignore[no-untyped-def]
+    """Everything of a run has ended: which visit was the answer, and when it was shown."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    answer = answer_node(P, Q, W, O, slot)
+    if answer >= 0:
+        e2e, by = held_back(P, Q, W, O, base, answer, W.sf[base + answer, L.F_END], stamp, False)
+        finish_run(P, Q, W, O, slot, e2e, by if by >= 0 else answer, answer, np.int64(L.ANSWERED), now, clock)
+        return
+    finish_run(P, Q, W, O, slot, now, last_visit(P, Q, W, O, slot), answer, np.int64(L.RUN_FAILED), now, clock)
+
+
+@compiled
+def deadline(P, Q, W, O, slot, clock):  # type: ignore[no-untyped-def]
+    """The deadline strikes: a run that has not shown its answer is cut."""
+    n = Q.sizes[E.SZ_NODES]
+    base = slot * (n + 1)
+    now = P.totals[0]
+    named = np.int64(P.totals[3])
+    if named >= 0 and W.si[base + named, L.V_STAMP] == W.slot_i[slot, E.I_STAMP] and stands(W, base + named):
+        shown, _ = held_back(P, Q, W, O, base, named, W.sf[base + named, L.F_END], W.slot_i[slot, E.I_STAMP], True)
+        if shown <= now:
+            return
+    cancel_range(P, Q, W, O, slot, np.int64(0), n, now, clock)
+    last = last_cut(P, Q, W, O, slot, now)
+    if last < 0:
+        last = last_visit(P, Q, W, O, slot)
+    finish_run(P, Q, W, O, slot, now, last, np.int64(-1), np.int64(L.DEADLINE_EXCEEDED), now, clock)
+
+
+@compiled
+def finish_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now, clock):  # type: ignore[no-untyped-def]
+    """Write a run's row, if it is one of those that count, and free its place."""
+    n = Q.sizes[E.SZ_NODES]
+    W.si[slot * (n + 1) + n, L.V_STATUS] = L.DONE
+    if W.slot_i[slot, E.I_COUNTS] == 1:
+        add_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now)
+        W.counter[E.C_LEFT] -= 1
+    W.slot_i[slot, E.I_GEN] = (W.slot_i[slot, E.I_GEN] + 1) & 0x7FFFFFFF
+    W.slot_i[slot, E.I_ALIVE] = 0
+    W.slot_i[slot, E.I_NEXT] = W.counter[E.C_FREE_SLOT]
+    W.counter[E.C_FREE_SLOT] = slot
+    W.counter[E.C_RUNS] -= 1
+    W.counter[E.C_ENDED] += 1
+    W.counter[E.C_READY] = 0
+    if W.counter[E.C_CLOSED]:
+        think = W.arrive_t[W.counter[E.C_POS]]
+        W.counter[E.C_POS] += 1
+        push(W, clock + think, next_key(W, E.K_USER), W.slot_i[slot, E.I_USER] << 32)
+
+
+@compiled
+def first_shown(P, Q, W, O, slot, answer):  # type: ignore[no-untyped-def]
+    """When the user saw the first token, or inf."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    ttft = inf
+    if Q.sizes[E.SZ_STREAMS] > 0:
+        for i in range(W.slot_i[slot, E.I_VISITED]):
+            node = np.int64(W.visited[base + i])
+            if P.node_i[node, L.N_FLAGS] & L.STREAM and stands(W, base + node):
+                seen, _ = held_back(P, Q, W, O, base, node, W.sf[base + node, L.F_FIRST], stamp, True)
+                ttft = min(ttft, seen)
+    if ttft == inf and answer >= 0 and P.node_i[answer, L.N_FLAGS] & (L.BILLED | L.NO_STREAM) == L.BILLED:
+        ttft, _ = held_back(P, Q, W, O, base, answer, W.sf[base + answer, L.F_FIRST], stamp, True)
+    return ttft
+
+
+@compiled
+def add_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ignore[no-untyped-def]
+    """Write the run's row."""
+    if outcome == L.ANSWERED:
+        if W.slot_i[slot, E.I_FALLBACK] == 1:
+            outcome = np.int64(L.FALLBACK)
+        if answer >= 0 and P.node_i[answer, L.N_LABEL] >= 0:
+            outcome = np.int64(P.node_i[answer, L.N_LABEL])
+    i = W.counter[E.C_ROWS]
+    W.counter[E.C_ROWS] = i + 1
+    O.run[i] = W.slot_i[slot, E.I_RUN]
+    O.moments[i, 0] = W.slot_f[slot, E.T_ARRIVAL]
+    O.moments[i, 1] = W.slot_f[slot, E.T_ARRIVAL] + now
+    O.times[i, 0] = e2e
+    O.times[i, 1] = min(first_shown(P, Q, W, O, slot, answer), e2e)
+    O.outcome[i] = outcome
+    O.tokens[i, 0] = np.int64(W.slot_f[slot, E.T_USE + L.U_INPUT])
+    O.tokens[i, 1] = np.int64(W.slot_f[slot, E.T_USE + L.U_CACHED])
+    O.tokens[i, 2] = np.int64(W.slot_f[slot, E.T_USE + L.U_OUTPUT])
+    O.tokens[i, 3] = np.int64(W.slot_f[slot, E.T_USE + L.U_REASONING])
+    O.counts[i, 0] = np.int32(W.slot_f[slot, E.T_USE + L.U_CALLS])
+    O.counts[i, 1] = np.int32(W.slot_f[slot, E.T_USE + L.U_ATTEMPTS])
+    O.cost[i] = W.slot_f[slot, E.T_USE + L.U_COST]
+    O.energy[i] = W.slot_f[slot, E.T_USE + L.U_ENERGY]
+    add_path(P, Q, W, O, i, slot, end_node)
+
+
+@inlined
+def add_path(P, Q, W, O, row, slot, end_node):  # type: ignore[no-untyped-def]
+    """Write down the critical path, from the last visit back."""
+    start = row * Q.sizes[E.SZ_PATH]
+    for c in range(start, start + Q.sizes[E.SZ_PATH]):
+        O.path[c] = 0.0
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    stamp = W.slot_i[slot, E.I_STAMP]
+    node = np.int64(end_node)
+    while node >= 0:
+        v = base + node
+        kind = P.node_i[node, L.N_KIND]
+        if (kind == L.CALL or kind == L.END) and W.si[v, L.V_STATUS] != L.SKIPPED:
+            step = P.node_i[node, L.N_STEP]
+            if W.step_stamp[step] != stamp:
+                W.step_stamp[step] = stamp
+                O.critical_runs[step] += 1
+            if kind == L.CALL:
+                at = start + step * NCOMP
+                if Q.lean[P.node_i[node, L.N_SPEC]] == 1:
+                    O.path[at + L.C_QUEUE] += W.sf[v, L.F_COMP + L.C_QUEUE]
+                    O.path[at + L.C_PREFILL] += W.sf[v, L.F_COMP + L.C_PREFILL]
+                    O.path[at + L.C_DECODE] += W.sf[v, L.F_COMP + L.C_DECODE]
+                    O.path[at + L.C_BACKOFF] += W.sf[v, L.F_COMP + L.C_BACKOFF]
+                else:
+                    for c in range(NCOMP):
+                        O.path[at + c] += W.sf[v, L.F_COMP + c]
+        code = W.si[v, L.V_CRIT]
+        while code >= 0 and code & 1:
+            code = W.si[base + (code >> 1), L.V_CRIT]
+        node = code >> 1 if code >= 0 else np.int64(-1)
+
+
+# --- the main loop --------------------------------------------------------------------------------------------
+
+
+@compiled
+def spill(W, slot, now, clock):  # type: ignore[no-untyped-def]
+    """Put off what is left to settle until other events of this moment have happened."""
+    what = (np.int64(slot) << 32) | W.slot_i[slot, E.I_GEN]
+    for i in range(W.counter[E.C_READY]):
+        push(W, clock, (np.int64(E.K_TODO) << E.KIND_SHIFT) | W.ready[i], what)
+    W.counter[E.C_READY] = 0
+    W.slot_f[slot, E.T_NOW] = now
+
+
+@inlined
+def settle(P, Q, W, O, slot, todo, now, clock):  # type: ignore[no-untyped-def]
+    """Deal with one thing that events have led to in a run: a rejection, a failure, a join, a closing."""
+    node = todo & E.NODE_MASK
+    phase = (todo >> E.PHASE_SHIFT) & 3
+    if phase == E.PH_JOIN:
+        fire(P, Q, W, O, slot, node, now, clock)
+    elif phase == E.PH_CLOSE:
+        close(P, Q, W, O, slot, node, now, clock)
+    elif phase == E.PH_FAIL:
+        fail_scope(P, Q, W, O, slot, todo >> E.SCOPE_SHIFT, node, now, clock)
+    elif todo >> E.SCOPE_SHIFT == 0:
+        look_at_copies(P, Q, W, O, slot, node, now, clock)
+    else:
+        reject(P, Q, W, O, slot, node, now, clock)
+
+
+@compiled
+def begin_run(P, Q, W, O, user, seed_key, clock):  # type: ignore[no-untyped-def]
+    """A run arrives."""
+    n = Q.sizes[E.SZ_NODES]
+    slot = W.counter[E.C_FREE_SLOT]
+    W.counter[E.C_FREE_SLOT] = W.slot_i[slot, E.I_NEXT]
+    run = W.counter[E.C_MOST]
+    W.counter[E.C_MOST] = run + 1
+    W.counter[E.C_RUNS] += 1
+    stamp = run + 1
+    base = slot * (n + 1)
+    W.slot_i[slot, E.I_RUN] = run
+    W.slot_i[slot, E.I_STAMP] = stamp
+    W.slot_i[slot, E.I_VISITED] = 0
+    W.slot_i[slot, E.I_TOP] = 0
+    W.slot_i[slot, E.I_USER] = user
+    W.slot_i[slot, E.I_ALIVE] = 1
+    W.slot_i[slot, E.I_TENANT] = user
+    W.slot_f[slot, E.T_ARRIVAL] = clock
+    for c in range(E.T_SERVICE, E.T_COLUMNS):
+        W.slot_f[slot, c] = 0.0
+    W.slot_f[slot, E.T_BEST] = -1.0
+    W.slot_i[slot, E.I_BEST] = -1
+    W.slot_i[slot, E.I_FALLBACK] = 0
+    W.slot_i[slot, E.I_COUNTS] = 1 if W.counter[E.C_FIRST] <= run < W.counter[E.C_LAST] else 0
+    W.slot_key[slot] = mix(seed_key + np.uint64(run + W.counter[E.C_OFFSET]) * GOLDEN)
+    W.si[base + n, L.V_STAMP] = stamp
+    W.si[base + n, L.V_STATUS] = E.RUNNING
+    for x in range(slot * Q.sizes[E.SZ_EXPORTS], (slot + 1) * Q.sizes[E.SZ_EXPORTS]):
+        W.exported[x] = 0.0
+    if P.totals[0] < inf:
+        what = (np.int64(slot) << 32) | W.slot_i[slot, E.I_GEN]
+        push(W, clock + P.totals[0], next_key(W, E.K_DEADLINE), what)
+    for i in range(Q.sizes[E.SZ_STARTS]):
+        node = np.int64(Q.starts[i])
+        touch(Q, W, base + node, node, stamp)
+        ready_push(W, Q.order[node])
+    return slot
+
+
+@compiled
+def shortage(P, Q, W, O):  # type: ignore[no-untyped-def]
+    """Which table is too full for whatever the next event may bring, or 0."""
+    margin = Q.sizes[E.SZ_MARGIN]
+    if W.counter[E.C_ROWS] >= W.counter[E.C_MOST_ROWS]:
+        return E.NEED_ROWS
+    if W.counter[E.C_RUNS] >= W.counter[E.C_MOST_SLOTS]:
+        return E.NEED_SLOTS
+    if W.counter[E.C_IN_FLIGHT] + margin > W.counter[E.C_MOST_FLIGHTS]:
+        return E.NEED_FLIGHTS
+    if W.counter[E.C_HEAP] + 2 * margin + W.counter[E.C_READY] + 8 > W.counter[E.C_MOST_EVENTS]:
+        return E.NEED_HEAP
+    return 0
+
+
+@compiled
+def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
+    """`advance`, with its tuples by reference."""
+    seed_key = mix(np.uint64(seed) + GOLDEN)
+    closed = W.counter[E.C_CLOSED] == 1
+    events = np.int64(0)
+    while W.counter[E.C_LEFT] > 0:
+        need = shortage(P, Q, W, O)
+        if need:
+            return need
+        if events >= most:
+            return E.TICKED
+        if W.counter[E.C_MOST] >= W.counter[E.C_STOP]:
+            return E.REACHED
+        pos = W.counter[E.C_POS]
+        if pos >= W.counter[E.C_LEN]:
+            return E.NEED_ARRIVALS
+        events += 1
+        slot, now = np.int64(-1), 0.0
+        if not closed and (W.counter[E.C_HEAP] == 0 or W.arrive_t[pos] < W.heap_t[0]):
+            clock = W.arrive_t[pos]
+            if clock == inf:
+                return E.STARVED
+            W.counter[E.C_POS] = pos + 1
+            slot = begin_run(P, Q, W, O, np.int64(W.arrive_tenant[pos]), seed_key, clock)
+        else:
+            clock, key, what = W.heap_t[0], W.heap_k[0], W.heap_p[0]
+            drop_first(W)
+            kind = key >> E.KIND_SHIFT
+            id_, gen = what >> 32, what & LOW32
+            if kind <= E.K_HEDGE:
+                if W.fi[id_, E.F_GEN] != gen:
+                    continue
+                slot = W.fi[id_, E.F_SLOT]
+                now = W.ff[id_, E.A_END]
+                if kind == E.K_END:
+                    if end_of_attempt(P, Q, W, O, id_, clock):
+                        begin_any(P, Q, W, O, id_, now)
+                elif kind == E.K_ARRIVE:
+                    reach(P, Q, W, O, id_)
+                else:
+                    hedge(P, Q, W, O, id_, clock)
+            elif kind == E.K_USER:
+                slot = begin_run(P, Q, W, O, id_, seed_key, clock)
+            elif W.slot_i[id_, E.I_GEN] == gen:
+                if kind == E.K_TODO:
+                    slot, now = id_, W.slot_f[id_, E.T_NOW]
+                    ready_push(W, key & SEQ_BITS)
+                else:
+                    deadline(P, Q, W, O, id_, clock)
+        W.clock[0] = clock
+        while W.counter[E.C_READY] > 0:
+            todo = W.ready[0]
+            later = (np.int64(E.K_TODO) << E.KIND_SHIFT) | todo
+            if W.counter[E.C_HEAP] > 0 and W.heap_t[0] <= clock and W.heap_k[0] < later:
+                spill(W, slot, now, clock)
+                break
+            ready_drop(W)
+            settle(P, Q, W, O, slot, todo, now, clock)
+    return E.DONE
+
+
+def _sources() -> int:
+    """Digest of the other files that are compiled in: numba's cache sees only this one."""
+    digest = hashlib.blake2b(digest_size=7)
+    for module in (constants, helpers, lanes, lowering, mc, state, E, L):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _entry(sources: int) -> Any:
+    """Make the function that Python calls; what it holds on to is part of its key in the cache."""
+
+    @njit(cache=True, nogil=True, **OPTIONS)
+    def advance(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
+        """Go on for `most` events at most, or until a table is full; returns why it stopped."""
+        if sources == 0:
+            return np.int64(-1)
+        return np.int64(
+            advance_events(reference(P), reference(Q), reference(W), reference(O), seed, most)  # type: ignore[call-arg]
+        )
+
+    return advance
+
+
+advance = _entry(_sources())

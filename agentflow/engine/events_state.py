@@ -1,0 +1,259 @@
+"""What the event kernel reads besides a plan, and what it writes: tables of events, runs, calls and resources.
+
+Columns are named by a prefix for the table: X of a visit (after those of `plan.layout`), T and I of a run in flight
+(floats and integers), A and F of an attempt under way (floats and integers), Y and R of a resource, C counters.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentflow.engine.state import FROZEN, WIDTHS, Output
+from agentflow.plan import layout as L
+from agentflow.plan.layout import F64, I32, I64, U64
+from agentflow.plan.resources import BUCKETS
+from agentflow.result import HIST_BINS
+
+# visits: status of one under way, and columns of W.si after those of the layout
+RUNNING = 8
+(X_PEND, X_FLIGHT, X_GUARDS, X_ITER, X_DONE, X_FAILED, X_HEAD, X_TAIL, X_NEXT) = range(
+    L.VISIT_COLUMNS, L.VISIT_COLUMNS + 9
+)
+X_COLUMNS = L.VISIT_COLUMNS + 9
+
+# events that happen at one moment happen in this order
+(K_END, K_ARRIVE, K_REPLICA, K_HEDGE, K_TODO, K_DEADLINE, K_USER) = range(7)
+KIND_SHIFT = 58
+
+# what is left to settle in a run, in the order of its scope, then phase, then node
+SCOPE_SHIFT, PHASE_SHIFT, NODE_MASK = 20, 18, (1 << 18) - 1
+PH_REJECT, PH_FAIL, PH_JOIN, PH_CLOSE = range(4)
+
+# runs in flight
+T_ARRIVAL, T_NOW, T_SERVICE, T_BEST, T_USE = range(5)
+T_COLUMNS = T_USE + L.NUSE
+I_RUN, I_GEN, I_STAMP, I_VISITED, I_TOP, I_TENANT, I_NEXT, I_USER, I_ALIVE, I_COUNTS, I_BEST, I_FALLBACK = range(12)
+I_COLUMNS = 12
+
+# attempts under way
+(FREE, BACKOFF, ON_WAY, QUEUED, SERVED, TIMER, WON, LOST, REFUSED) = range(9)
+(
+    A_T0,
+    A_NET,
+    A_STALL,
+    A_PREFILL,
+    A_GAP,
+    A_REASONING,
+    A_OUT,
+    A_CACHED,
+    A_HANG,
+    A_RETRY_AFTER,
+    A_WAIT,
+    A_LENGTH,
+    A_END,
+    A_RANK,
+    A_START,
+    A_FIRST,
+    A_GROWTH,
+    A_SET_IN,  # tokens set aside by a rate limit
+    A_SET_OUT,
+) = range(19)
+A_COMP = 19
+A_COLUMNS = A_COMP + L.NCOMP
+(
+    F_SLOT,
+    F_NODE,
+    F_COPY,
+    F_PLACE,
+    F_STATE,
+    F_GEN,
+    F_TRY,
+    F_TRIES,
+    F_TRIES2,
+    F_TRIES3,
+    F_ERR,
+    F_KIND,
+    F_AT,
+    F_NEXT,
+    F_PREV,
+    F_SIB,
+    F_RES,
+    F_CALLED,
+    F_CHILD,
+    F_SEQ,
+    F_CUT,  # whether a timeout ends it
+    F_LIMIT,
+    F_BREAKER,
+    F_ERA,  # the breaker's when it began
+) = range(24)
+F_COLUMNS = 24
+
+# resources
+FIFO, PRIORITY, SJF, LAS, AGE = range(5)
+QUEUES = ("fifo", "priority", "sjf", "las", "age")
+(R_CAP, R_QUEUE, R_MAX_QUEUE, R_BUSY, R_LENGTH, R_HEAD, R_TAIL, R_SERVED, R_REJECTED, R_LEFT) = range(10)
+R_COLUMNS = 10
+(Y_BUSY, Y_LENGTH, Y_WAIT, Y_WAIT2) = range(4)
+Y_COLUMNS = 4
+
+# rate limits: six buckets (level, size, refill a second), the moment of the levels, and what was used
+NBUCKETS = len(BUCKETS)
+(B_RPM, B_RPD, B_TPM, B_TPD, B_ITPM, B_OTPM) = range(NBUCKETS)
+G_LEVEL, G_SIZE, G_RATE, G_AT, G_IN, G_OUT = 0, NBUCKETS, 2 * NBUCKETS, 3 * NBUCKETS, 3 * NBUCKETS + 1, 3 * NBUCKETS + 2
+G_COLUMNS = 3 * NBUCKETS + 3
+(M_RESERVES, M_CACHED, M_BUSY, M_MOST, M_ADMITTED, M_REFUSED) = range(6)
+CAUSES = (*BUCKETS, "concurrency")
+M_COLUMNS = M_REFUSED + len(CAUSES)
+(BY_INPUT, BY_NOTHING, BY_MAX_TOKENS) = range(3)
+RESERVES = (None, "nothing", "max_tokens")
+ENOUGH = 1e-9  # share of a bucket that may be missing: what rounding takes from a wait that was just long enough
+
+# circuit breakers
+(CLOSED, OPEN, HALF_OPEN) = range(3)
+(
+    J_STATE,
+    J_ERA,
+    J_ROW,  # failures in a row
+    J_FAILURES,
+    J_ERRORS,
+    J_TRIALS,
+    J_TRYING,
+    J_PASSED,
+    J_REFUSED,
+    J_OPENED,
+) = range(10)
+J_COLUMNS = 10
+H_UNTIL, H_OPEN_FOR = range(2)
+H_COLUMNS = 2
+
+# counters
+(
+    C_HEAP,
+    C_SEQ,
+    C_RUNS,
+    C_POS,
+    C_LEN,
+    C_FREE_SLOT,
+    C_FREE_FLIGHT,
+    C_BEYOND,  # as L.K_BEYOND: what the helpers of `engine.kernel` count
+    C_FLIGHTS,
+    C_IN_FLIGHT,
+    C_ROWS,
+    C_READY,
+    C_EVENTS,
+    C_FIRST,
+    C_LAST,
+    C_LEFT,
+    C_MOST,
+    C_CLOSED,
+    C_OFFSET,
+    C_STOP,
+    C_ENDED,
+    C_MOST_ROWS,
+    C_MOST_SLOTS,
+    C_MOST_FLIGHTS,
+    C_MOST_EVENTS,
+) = range(25)
+COUNTERS = 25
+# why the kernel came back
+(DONE, NEED_ARRIVALS, NEED_ROWS, NEED_SLOTS, NEED_FLIGHTS, NEED_HEAP, TICKED, STARVED, REACHED) = range(9)
+
+
+class Wiring(NamedTuple):
+    """What follows from a plan for a walk in the order of events; N nodes, B backends.
+
+    succ_lo int32[N + 1] into succ: the nodes whose joins wait for a node's end; beside_lo, beside the same for
+    its start (guardrails that run beside); pending int32[N]: edges into a node; order int64[N]: when it is settled;
+    starts: top-level nodes that wait for nothing; guard_bit int64[N]; revoke_lo, revoke: what a rejection may
+    take back; pool int32[B]: first resource of a backend or -1; tenants int32[R]: how many copies a
+    resource has, one a tenant; limit int32[B], limit_tenants the same for rate limits; breaker int32[places].
+    """
+
+    succ_lo: I32
+    succ: I32
+    beside_lo: I32
+    beside: I32
+    pending: I32
+    order: I64
+    starts: I32
+    guard_bit: I64
+    revoke_lo: I32
+    revoke: I32
+    pool: I32
+    tenants: I32
+    limit: I32
+    limit_tenants: I32
+    breaker: I32
+    step_rank: F64
+    lean: I64
+    sizes: I64
+
+
+SZ_TOP, SZ_MARGIN, SZ_EXPORTS, SZ_GUARDS, SZ_STREAMS, SZ_NODES, SZ_STARTS, SZ_PATH = range(8)
+
+
+class Pools(NamedTuple):
+    """State of all runs in flight. The tables grow: H events, S runs, F attempts; R resources."""
+
+    heap_t: F64
+    heap_k: I64
+    heap_p: I64
+    slot_f: F64
+    slot_i: I64
+    slot_key: U64
+    sf: F64
+    si: I64
+    visited: I32
+    exported: F64
+    ff: F64
+    fi: I64
+    res_i: I64
+    res_f: F64
+    wait_hist: I64
+    limit_f: F64
+    limit_i: I64
+    breaker_f: F64
+    breaker_i: I64
+    ready: I64
+    value: F64
+    step_stamp: I64
+    counter: I64
+    clock: F64
+    arrive_t: F64
+    arrive_tenant: I32
+
+
+class Rows(NamedTuple):
+    """Runs that have ended since the last look, in the order of their ends, and totals by step.
+
+    The first ten as in `engine.state.Output`; run int64[M]; moments float64[M, 2]: arrival and end (s);
+    path float64[M x S x C]: seconds on the critical path, by step and component.
+    """
+
+    times: F64
+    outcome: NDArray[np.uint8]
+    tokens: I64
+    counts: I32
+    cost: F64
+    energy: F64
+    step_f: F64
+    histogram: I64
+    critical: F64
+    critical_runs: I64
+    run: I64
+    moments: F64
+    path: F64
+
+
+WIDTHS[Wiring] = dict.fromkeys(Wiring._fields, 1)
+WIDTHS[Pools] = (
+    dict.fromkeys(Pools._fields, 1)
+    | {"slot_f": T_COLUMNS, "slot_i": I_COLUMNS, "sf": L.STATE_COLUMNS, "si": X_COLUMNS}
+    | {"ff": A_COLUMNS, "fi": F_COLUMNS, "res_i": R_COLUMNS, "res_f": Y_COLUMNS, "wait_hist": HIST_BINS}
+    | {"limit_f": G_COLUMNS, "limit_i": M_COLUMNS, "breaker_f": H_COLUMNS, "breaker_i": J_COLUMNS}
+)
+WIDTHS[Rows] = dict.fromkeys(Rows._fields, 1) | WIDTHS[Output] | {"moments": 2}
+FROZEN.add(Wiring)

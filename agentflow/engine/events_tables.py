@@ -1,0 +1,270 @@
+"""Makes the tables of the event engine: the wiring that follows from a plan, the state of the runs in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from agentflow.engine import events_state as E
+from agentflow.engine.state import new_output
+from agentflow.plan import Breaker, Limiter, Plan, Resource
+from agentflow.plan import layout as L
+from agentflow.plan.layout import F64, I32, I64
+from agentflow.plan.resources import SPANS
+from agentflow.result import HIST_BINS
+
+UNBOUNDED = 2**62
+
+
+def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
+    """Turn a plan around: which joins an end leads to, and when they are settled."""
+    t = plan.tables
+    n = len(t.node_i)
+    edges = [(int(s), node, int(k)) for node in range(n) for s, k, _ in t.pred_i[_span(t.node_i[node], L.N_PRED_LO)]]
+    beside = [(s, node) for s, node, k in edges if k <= L.EDGE_BESIDE and k != L.EDGE_CATCH]
+    ends = [(s, node) for s, node, k in edges if k > L.EDGE_BESIDE or k == L.EDGE_CATCH]
+    guards = sorted({int(g) for g in t.guards[: _used(t.node_i, L.N_GUARD_HI)]})
+    revoked = [(g, node) for g in guards for node in _guarded_by(t, g)]
+    succ_lo, succ = _lists(ends, n)
+    beside_lo, besides = _lists(beside, n)
+    revoke_lo, revoke = _lists(revoked, n)
+    pending = np.zeros(n + 1, np.int32)
+    np.add.at(pending, [node for _, node, _ in edges], 1)
+    order = np.array([_order(t.node_i, node, n) for node in range(n)], np.int64)
+    top = t.node_i[:, L.N_SCOPE] == n
+    waits = (t.node_i[:, L.N_KIND] == L.CALL) | (t.node_i[:, L.N_KIND] == L.BEGIN)
+    starts = np.flatnonzero(top & waits & (pending[:n] == 0)).astype(np.int32)
+    pool, copies = _pools(len(t.backend_i), [(r.backends, copies_of(r, tenants)) for r in plan.resources])
+    limit, limits = _pools(len(t.backend_i), [((q.backend,), copies_of(q, tenants)) for q in plan.limits])
+    breaker = np.array([*plan.place_breakers, -1], np.int32)
+    calls = int(np.count_nonzero(t.node_i[:, L.N_KIND] == L.CALL))
+    hedges = 2 + int(t.spec_i[:, L.S_HEDGES].max())
+    return E.Wiring(
+        succ_lo=succ_lo,
+        succ=succ,
+        beside_lo=beside_lo,
+        beside=besides,
+        pending=pending,
+        order=order,
+        starts=starts,
+        guard_bit=_bits(t, guards, n),
+        revoke_lo=revoke_lo,
+        revoke=revoke,
+        pool=pool,
+        tenants=copies,
+        limit=limit,
+        limit_tenants=limits,
+        breaker=breaker,
+        step_rank=-np.array(plan.priorities, np.float64),
+        lean=_lean(t, breaker, limit),
+        sizes=np.array(
+            [
+                _top_steps(t, n),
+                calls * (1 if hedges == 2 else hedges) + 8,
+                plan.exports,
+                len(guards),
+                int(np.count_nonzero(t.node_i[:, L.N_FLAGS] & L.STREAM)),
+                n,
+                len(starts),
+                len(plan.steps) * L.NCOMP,
+            ],
+            np.int64,
+        ),
+    )
+
+
+def _span(row: I32, column: int) -> slice:
+    return slice(int(row[column]), int(row[column + 1]))
+
+
+def _used(node_i: I32, column: int) -> int:
+    return int(node_i[:, column].max()) if len(node_i) else 0
+
+
+def _lists(pairs: Iterable[tuple[int, int]], n: int) -> tuple[I32, I32]:
+    """Turn (from, to) pairs into ranges of a flat list."""
+    rows: list[list[int]] = [[] for _ in range(n)]
+    for source, target in pairs:
+        rows[source].append(target)
+    bounds = np.zeros(n + 1, np.int32)
+    bounds[1:] = np.cumsum([len(row) for row in rows])
+    return bounds, np.array([*(x for row in rows for x in row), 0], np.int32)
+
+
+def _guarded_by(t: L.Tables, guard: int) -> list[int]:
+    """Visits of the guardrail's own scope that come after it."""
+    same = t.node_i[:, L.N_SCOPE] == t.node_i[guard, L.N_SCOPE]
+    return [int(v) for v in np.flatnonzero(same) if guard in t.guards[_span(t.node_i[v], L.N_GUARD_LO)]]
+
+
+def _bits(t: L.Tables, guards: list[int], n: int) -> I64:
+    """Give each guardrail that runs beside a bit of its own within its scope, in the order of the plan."""
+    bits = np.zeros(n + 1, np.int64)
+    seen: dict[tuple[int, int], dict[int, int]] = {}
+    for g in guards:
+        scope = seen.setdefault((int(t.node_i[g, L.N_SCOPE]), 0), {})
+        step = int(t.node_i[g, L.N_STEP])
+        bits[g] = 1 << scope.setdefault(step, len(scope) % 62)
+    return bits
+
+
+def _order(node_i: I32, node: int, n: int) -> int:
+    """When a node's join is settled among the others of one moment: inner scopes first, then by position."""
+    kind = node_i[node, L.N_KIND]
+    scope = node if kind in (L.IEND, L.END) else int(node_i[node, L.N_SCOPE])
+    phase = E.PH_CLOSE if kind in (L.IEND, L.END, L.CHECK) else E.PH_JOIN
+    return (scope << E.SCOPE_SHIFT) | (phase << E.PHASE_SHIFT) | node
+
+
+def _lean(t: L.Tables, breaker: I32, limit: I32) -> I64:
+    """Whether all places of a spec are plain: no network, stall, noise, cache, reasoning, limit, breaker; no hedges."""
+    plain = (t.place_i[:, L.P_SHAPE] != L.UNFIT) & (t.place_i[:, L.P_EXTRAS] == 0)
+    plain &= (breaker[: len(plain)] < 0) & (limit[t.place_i[:, L.P_BACKEND]] < 0)
+    found = [
+        bool(plain[int(row[L.S_PLACE_LO]) : int(row[L.S_PLACE_HI])].all())
+        and row[L.S_LAW] == L.LAW_MODEL
+        and row[L.S_HEDGES] == 0
+        for row in t.spec_i
+    ]
+    return np.array(found, np.int64)
+
+
+def _top_steps(t: L.Tables, n: int) -> int:
+    kind = t.node_i[:, L.N_KIND]
+    return int(np.count_nonzero((t.node_i[:, L.N_SCOPE] == n) & ((kind == L.CALL) | (kind == L.END))))
+
+
+def _pools(backends: int, shared: Sequence[tuple[Sequence[int], int]]) -> tuple[I32, I32]:
+    """First row of what each backend uses, or -1, and of each row how many copies stand side by side."""
+    pool = np.full(backends, -1, np.int32)
+    copies: list[int] = []
+    for rows, number in shared:
+        pool[list(rows)] = len(copies)
+        copies += [number] * number
+    return pool, np.array([*copies, 1], np.int32)
+
+
+def copies_of(shared: Resource | Limiter, tenants: int) -> int:
+    """How many copies of a resource there are, one a tenant where each has its own."""
+    return tenants if shared.per_tenant else 1
+
+
+def _limits(limits: Sequence[Limiter]) -> tuple[F64, I64]:
+    """Make the state of rate limits: full buckets."""
+    limit_f = np.zeros((len(limits) + 1, E.G_COLUMNS))
+    limit_i = np.zeros((len(limits) + 1, E.M_COLUMNS), np.int64)
+    for f, i, limit in zip(limit_f, limit_i, limits, strict=False):
+        sizes = [UNBOUNDED if bound is None else bound for bound in limit.bounds]
+        f[E.G_LEVEL : E.G_LEVEL + E.NBUCKETS] = f[E.G_SIZE : E.G_SIZE + E.NBUCKETS] = sizes
+        f[E.G_RATE : E.G_RATE + E.NBUCKETS] = [
+            0.0 if bound is None else bound / span for bound, span in zip(limit.bounds, SPANS, strict=True)
+        ]
+        i[E.M_RESERVES], i[E.M_CACHED] = E.RESERVES.index(limit.reserves), limit.counts_cached
+        i[E.M_MOST] = UNBOUNDED if limit.concurrency is None else limit.concurrency
+    return limit_f, limit_i
+
+
+def _breakers(breakers: Sequence[Breaker]) -> tuple[F64, I64]:
+    """Make the state of circuit breakers: closed."""
+    breaker_f = np.zeros((len(breakers) + 1, E.H_COLUMNS))
+    breaker_i = np.zeros((len(breakers) + 1, E.J_COLUMNS), np.int64)
+    for f, i, breaker in zip(breaker_f, breaker_i, breakers, strict=False):
+        f[E.H_OPEN_FOR] = breaker.open_for
+        i[[E.J_FAILURES, E.J_ERRORS, E.J_TRIALS]] = breaker.failures, breaker.errors, breaker.trials
+    return breaker_f, breaker_i
+
+
+def new_rows(plan: Plan, rows: int) -> E.Rows:
+    """Make the buffer of ended runs and empty totals."""
+    path = np.zeros(rows * len(plan.steps) * L.NCOMP)
+    columns = new_output(plan, rows, every=True)
+    return E.Rows(*columns, run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), path=path)
+
+
+def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> E.Pools:
+    """Make the state of an empty system with room for this many runs in flight."""
+    n = len(plan.tables.node_i)
+    flights = 4 * runs + 2 * int(wires.sizes[E.SZ_MARGIN])
+    copies = [r for r in plan.resources for _ in range(copies_of(r, tenants))]
+    edges = len(wires.succ) + len(wires.beside)
+    res_i = np.zeros((len(copies) + 1, E.R_COLUMNS), np.int64)
+    res_i[:, [E.R_HEAD, E.R_TAIL]] = -1
+    for row, r in zip(res_i, copies, strict=False):
+        row[E.R_CAP], row[E.R_QUEUE] = r.concurrency, E.QUEUES.index(r.queue)
+        row[E.R_MAX_QUEUE] = UNBOUNDED if r.max_queue is None else r.max_queue
+    limit_f, limit_i = _limits([q for q in plan.limits for _ in range(copies_of(q, tenants))])
+    breaker_f, breaker_i = _breakers(plan.breakers)
+    pools = E.Pools(
+        heap_t=np.zeros(0),
+        heap_k=np.zeros(0, np.int64),
+        heap_p=np.zeros(0, np.int64),
+        slot_f=np.zeros((0, E.T_COLUMNS)),
+        slot_i=np.zeros((0, E.I_COLUMNS), np.int64),
+        slot_key=np.zeros(0, np.uint64),
+        sf=np.zeros((0, L.STATE_COLUMNS)),
+        si=np.zeros((0, E.X_COLUMNS), np.int64),
+        visited=np.zeros(0, np.int32),
+        exported=np.zeros(0),
+        ff=np.zeros((0, E.A_COLUMNS)),
+        fi=np.zeros((0, E.F_COLUMNS), np.int64),
+        res_i=res_i,
+        res_f=np.zeros((len(copies) + 1, E.Y_COLUMNS)),
+        wait_hist=np.zeros((len(copies) + 1, HIST_BINS), np.int64),
+        limit_f=limit_f,
+        limit_i=limit_i,
+        breaker_f=breaker_f,
+        breaker_i=breaker_i,
+        ready=np.zeros(2 * edges + 6 * (n + 2), np.int64),
+        value=np.zeros(L.Q_LATENCY + 1),
+        step_stamp=np.zeros(len(plan.steps), np.int64),
+        counter=np.zeros(E.COUNTERS, np.int64),
+        clock=np.zeros(1),
+        arrive_t=np.zeros(0),
+        arrive_tenant=np.zeros(0, np.int32),
+    )
+    pools.counter[[E.C_FREE_SLOT, E.C_FREE_FLIGHT]] = -1
+    pools.counter[E.C_STOP] = UNBOUNDED
+    pools = grow_slots(pools, n + 1, plan.exports, runs)
+    pools = grow_flights(pools, flights)
+    return grow_heap(pools, 2 * flights + 64)
+
+
+def _grown(a: np.ndarray, rows: int) -> np.ndarray:
+    made = np.zeros((rows, *a.shape[1:]), a.dtype)
+    made[: len(a)] = a
+    return made
+
+
+def grow_slots(pools: E.Pools, width: int, exports: int, runs: int) -> E.Pools:
+    """Make room for this many runs in flight."""
+    before = len(pools.slot_i)
+    grown = pools._replace(
+        slot_f=_grown(pools.slot_f, runs),
+        slot_i=_grown(pools.slot_i, runs),
+        slot_key=_grown(pools.slot_key, runs),
+        sf=_grown(pools.sf, runs * width),
+        si=_grown(pools.si, runs * width),
+        visited=_grown(pools.visited, runs * width),
+        exported=_grown(pools.exported, runs * exports),
+    )
+    grown.slot_i[before:, E.I_NEXT] = [*range(before + 1, runs), pools.counter[E.C_FREE_SLOT]]
+    grown.counter[E.C_FREE_SLOT], grown.counter[E.C_MOST_SLOTS] = before, runs
+    return grown
+
+
+def grow_flights(pools: E.Pools, flights: int) -> E.Pools:
+    """Make room for this many attempts under way."""
+    before = len(pools.fi)
+    grown = pools._replace(ff=_grown(pools.ff, flights), fi=_grown(pools.fi, flights))
+    grown.fi[before:, E.F_NEXT] = [*range(before + 1, flights), pools.counter[E.C_FREE_FLIGHT]]
+    grown.counter[E.C_FREE_FLIGHT], grown.counter[E.C_MOST_FLIGHTS] = before, flights
+    return grown
+
+
+def grow_heap(pools: E.Pools, events: int) -> E.Pools:
+    """Make room for this many events."""
+    pools.counter[E.C_MOST_EVENTS] = events
+    return pools._replace(
+        heap_t=_grown(pools.heap_t, events), heap_k=_grown(pools.heap_k, events), heap_p=_grown(pools.heap_p, events)
+    )

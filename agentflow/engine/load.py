@@ -1,0 +1,260 @@
+"""Simulates a plan under load: independent replications of a warmed-up system, put together in their order."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from agentflow.engine import events_state as E
+from agentflow.engine.arrivals import Arrivals, Batch
+from agentflow.engine.events import Look, Timeline, compile_events
+from agentflow.engine.montecarlo import TAIL, Progress, _Total, set_hedges
+from agentflow.engine.parallel import in_order
+from agentflow.engine.state import ROWS, Output, new_output
+from agentflow.loaded import Load
+from agentflow.plan import Plan
+from agentflow.plan import layout as L
+from agentflow.plan.layout import F64, I64
+from agentflow.result import Result
+
+PILOT_RUNS = 2000
+"""Runs alone, from which the work is learnt that a run brings."""
+
+UNLIMITED = 2**40
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """What a run is when it is alone.
+
+    Attributes
+    ----------
+    work : float64[K]
+        Slot-seconds that it asks of each resource.
+    calls : float64[K]
+        Calls that it sends to each.
+    e2e_s : float64[n]
+        Times of all runs, in ascending order.
+    asks : float64[Q, 3]
+        Requests, input and output tokens that it asks of each rate limit.
+    """
+
+    work: F64
+    calls: F64
+    e2e_s: F64
+    asks: F64
+
+
+def pilot(plan: Plan, seed: int = 0) -> Pilot:
+    """Simulate runs that do not meet."""
+    plan = set_hedges(plan, seed)
+    compile_events(plan)
+    free = replace(
+        plan,
+        resources=tuple(replace(r, concurrency=UNLIMITED, max_queue=None, per_tenant=False) for r in plan.resources),
+        limits=tuple(replace(q, bounds=(None,) * 6, concurrency=None, per_tenant=False) for q in plan.limits),
+        place_breakers=(-1,) * len(plan.place_breakers),
+    )
+    times: list[F64] = []
+    look = Timeline(free, Batch(runs=PILOT_RUNS), seed).run(
+        0, PILOT_RUNS, lambda rows, n: times.append(rows.times[:n, 0].copy())
+    )
+    return Pilot(
+        look.areas[:, 0] / PILOT_RUNS,
+        look.counts[:, 0] / PILOT_RUNS,
+        np.sort(np.concatenate(times)),
+        np.column_stack([look.limits[:, 0], look.tokens]) / PILOT_RUNS,
+    )
+
+
+@dataclass
+class _Replication:
+    """One replication's rows, by the number of the run; and the paths of its slowest runs."""
+
+    output: Output
+    moments: F64
+    paths: list[tuple[F64, I64, F64]]
+    look: Look
+    histogram: I64
+    beyond: bool
+
+
+def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int) -> _Replication:
+    """Simulate one replication."""
+    runs = shape.runs
+    timeline = Timeline(plan, arrivals, seed, number)
+    totals = timeline.rows
+    whole = new_output(plan, runs, totals.histogram, every=True)._replace(
+        step_f=totals.step_f, critical=totals.critical, critical_runs=totals.critical_runs
+    )
+    moments = np.empty((runs, 2))
+    slowest = _Slowest(shape.kept)
+
+    def take(rows: E.Rows, n: int) -> None:
+        at = rows.run[:n] - shape.warmup
+        columns: tuple[Any, ...] = whole[:6]
+        buffers: tuple[Any, ...] = rows[:6]
+        for column, buffer in zip(columns, buffers, strict=True):
+            column[at] = buffer[:n]
+        moments[at] = rows.moments[:n]
+        paths = rows.path.reshape(len(rows.run), -1)[:n]
+        whole.critical[...] += paths.sum(axis=0).reshape(whole.critical.shape)
+        slowest.add(rows.times[:n, 0], at, paths)
+
+    look = timeline.run(shape.warmup, runs, take)
+    beyond = int(timeline.pools.counter[E.C_BEYOND]) > 0
+    return _Replication(whole, moments, slowest.kept, look, totals.histogram, beyond)
+
+
+class _Slowest:
+    """Keeps the critical paths of the slowest runs, a few more than are needed."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.kept: list[tuple[F64, I64, F64]] = []
+        self.held = 0
+
+    def add(self, times: F64, runs: I64, paths: F64) -> None:
+        """Look at a buffer's runs."""
+        self.kept.append((times.copy(), runs.copy(), paths.copy()))
+        self.held += len(times)
+        if self.held > 2 * self.most + 1024:
+            self._prune()
+
+    def _prune(self) -> None:
+        times, runs, paths = (np.concatenate(parts) for parts in zip(*self.kept, strict=True))
+        chosen = np.argpartition(times, len(times) - self.most)[len(times) - self.most :]
+        self.kept, self.held = [(times[chosen], runs[chosen], paths[chosen])], len(chosen)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a simulation under load is cut up: replications of so many runs, each after a warm-up of so many."""
+
+    replications: int
+    warmup: int
+    runs: int
+
+    @property
+    def kept(self) -> int:
+        """Paths of slow runs to keep of each replication: those of its slowest fifth, all the slowest in most cases."""
+        return 1 + min(ceil((1.0 - TAIL) * self.runs * self.replications), ceil(0.2 * self.runs))
+
+
+def run_load(
+    plan: Plan,
+    arrivals: Arrivals,
+    shape: Shape,
+    seed: int = 0,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    written: str = "",
+    alone: Pilot | None = None,
+) -> Result:
+    """Simulate a plan under load.
+
+    Parameters
+    ----------
+    plan : Plan
+    arrivals : Arrivals
+    shape : Shape
+        Replications, runs of each, and runs before those.
+    seed : int
+        Any integer; taken modulo 2**64. Run n of replication 0 draws what run n of the Monte Carlo engine draws.
+    threads : int, optional
+        By default one a core. The result does not depend on it.
+    progress : callable, optional
+        Is told the runs done and their number, after each replication.
+    written : str
+        The arrivals as the user wrote them, for the result.
+    alone : Pilot, optional
+        What a run is alone, if that is known already.
+
+    Returns
+    -------
+    Result
+        The replications' runs one after the other, and `load`.
+    """
+    plan = set_hedges(plan, seed)
+    compile_events(plan)
+    alone = pilot(plan, seed) if alone is None else alone
+    found: list[_Replication] = []
+
+    def tell(taken: int) -> None:
+        if progress is not None:
+            progress(taken * shape.runs, shape.replications * shape.runs)
+
+    in_order(
+        lambda number: _replicate(plan, arrivals, shape, seed, number),
+        found.append,
+        shape.replications,
+        threads or len(os.sched_getaffinity(0)),
+        tell,
+    )
+    return _put_together(plan, arrivals, shape, seed, found, written, alone)
+
+
+def _put_together(
+    plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, found: list[_Replication], written: str, alone: Pilot
+) -> Result:
+    total = _Total(plan, shape.replications * shape.runs)
+    for number, replication in enumerate(found):
+        rows = slice(number * shape.runs, (number + 1) * shape.runs)
+        for name in ROWS:
+            column = getattr(total.rows, name)
+            if len(column) == len(total.rows.outcome):
+                column[rows] = getattr(replication.output, name)
+        total.add(replication.output)
+    histogram = sum((r.histogram for r in found[1:]), found[0].histogram)
+    beyond = any(replication.beyond for replication in found)
+    result = total.result(histogram, seed, _tail(plan, total.rows.times[:, 0], found), beyond)
+    return replace(result, engine="events", load=_load(plan, arrivals, shape, found, written, alone))
+
+
+def _tail(plan: Plan, e2e: F64, found: list[_Replication]) -> tuple[F64, int]:
+    """Critical seconds of the slow tail, from the paths that were kept."""
+    if len(e2e) < 20:
+        return np.zeros((len(plan.steps), L.NCOMP)), 0
+    rank = ceil(TAIL * len(e2e))
+    limit = np.partition(e2e, rank - 1)[rank - 1]
+    critical, n = np.zeros(len(plan.steps) * L.NCOMP), 0
+    for replication in found:
+        for times, _, paths in replication.paths:
+            slow = times >= limit
+            critical += paths[slow].sum(axis=0)
+            n += int(np.count_nonzero(slow))
+    return critical.reshape(-1, L.NCOMP), n
+
+
+def _load(plan: Plan, arrivals: Arrivals, shape: Shape, found: list[_Replication], written: str, alone: Pilot) -> Load:
+    looks = [replication.look for replication in found]
+    moments = np.concatenate([replication.moments for replication in found])
+    tenants = np.array([arrivals.tenants if r.per_tenant else 1 for r in plan.resources], np.int64)
+    return Load(
+        arrivals=written,
+        rate=arrivals.rate,
+        users=arrivals.users,
+        tenants=arrivals.tenants,
+        replications=shape.replications,
+        warmup=shape.warmup,
+        resources=tuple(r.name for r in plan.resources),
+        capacity=tenants * np.array([r.concurrency for r in plan.resources], np.int64),
+        work=alone.work,
+        window_s=np.array([look.clock for look in looks]),
+        ended=np.array([look.ended for look in looks], np.int64),
+        areas=np.array([look.areas for look in looks]),
+        counts=np.array([look.counts for look in looks], np.int64),
+        wait_hist=np.sum([look.waits for look in looks], axis=0, dtype=np.int64),
+        limits=tuple(q.name for q in plan.limits),
+        limit_rates=np.array([q.rates(arrivals.tenants) for q in plan.limits]).reshape(-1, E.NBUCKETS),
+        limit_asks=alone.asks,
+        limit_counts=np.array([look.limits for look in looks], np.int64),
+        breakers=tuple(b.name for b in plan.breakers),
+        breaker_counts=np.array([look.breakers for look in looks], np.int64),
+        arrival_s=moments[:, 0].copy(),
+        end_s=moments[:, 1].copy(),
+    )

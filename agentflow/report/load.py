@@ -1,0 +1,77 @@
+"""What load did, as a table: arrivals, throughput, and the waits at each shared resource."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agentflow.analysis.load import LoadReport
+from agentflow.report.palette import count, seconds, share
+from agentflow.report.text import grid, interval, plain, rate_interval
+
+
+def load_table(load: LoadReport) -> RenderableType:
+    """Show what load did."""
+    facts = grid("", "", header=False, wrap=(1,))
+    text = plain(load.arrivals).append(f"; {load.replications} replications")
+    if load.warmup:
+        text.append(f", each after {load.warmup:,} runs of warm-up")
+    facts.add_row(Text("load", "dim"), text)
+    if load.makespan_s is not None:
+        made = f"{seconds(load.makespan_s.value)} s {interval(load.makespan_s)} from the first arrival to the last end"
+        facts.add_row(Text("makespan", "dim"), made)
+    else:
+        ended = Text(f"{load.throughput.value:.4g} runs/s")
+        if load.capacity is not None:
+            ended.append(f"; {load.capacity[0]:.4g} runs/s is the most that ").append_text(plain(load.capacity[1]))
+            ended.append(" bears")
+        facts.add_row(Text("throughput", "dim"), ended)
+    if load.goodput is not None:
+        good = f"{load.goodput.value:.4g} runs/s {rate_interval(load.goodput)} answered within the objective's limit"
+        facts.add_row(Text("goodput", "dim"), good)
+    tables = [_resources(load)] if load.resources else []
+    tables += [_limits(load)] if load.limits else []
+    tables += [_breakers(load)] if load.breakers else []
+    return Group(facts, *(part for table in tables for part in (Text(), table)))
+
+
+def _resources(load: LoadReport) -> Table:
+    """Show each shared resource."""
+    table = grid(
+        "shared", ">slots", ">offered", ">busy", ">wait mean", "95 % interval", ">p95", ">turned away", wrap=(0,)
+    )
+    for r in load.resources:
+        turned = f"{count(r.rejected)}" + (f", {count(r.left)} left" if r.left else "")
+        table.add_row(
+            plain(r.name, limit=40),
+            f"{r.capacity:,}",
+            "-" if math.isnan(r.offered) else share(r.offered),
+            share(r.utilisation.value),
+            Text(seconds(r.wait_s.value), "bold"),
+            Text(interval(r.wait_s), "dim"),
+            seconds(r.wait_p95_s),
+            turned,
+        )
+    return table
+
+
+def _limits(load: LoadReport) -> Table:
+    """Show each rate limit."""
+    table = grid("rate limit", ">offered", ">passed", ">refused", "by", wrap=(0, 4))
+    for limit in load.limits:
+        offered = ", ".join(f"{share(x)} of {name}" for name, x in limit.offered.items()) or "-"
+        causes = sorted(limit.refused.items(), key=lambda item: -item[1])
+        by = ", ".join(f"{name} {count(n)}" for name, n in causes)
+        table.add_row(plain(limit.name, limit=40), offered, count(limit.passed), count(sum(limit.refused.values())), by)
+    return table
+
+
+def _breakers(load: LoadReport) -> Table:
+    """Show each circuit breaker."""
+    table = grid("circuit breaker", ">opened", ">refused", wrap=(0,))
+    for breaker in load.breakers:
+        table.add_row(plain(breaker.name, limit=40), count(breaker.opened), count(breaker.refused))
+    return table

@@ -1,0 +1,55 @@
+"""Runs that do not meet: the event engine gives what the Monte Carlo engine gives, run by run."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agentflow.documents import list_workflows, load_backend, load_workflow
+from agentflow.engine.arrivals import Arrivals, Batch, Renewal
+from agentflow.plan import compile_plan
+from tests.agreement import _tied
+from tests.load.uncontended import differences
+from tests.reference import simulate_run
+from tests.strategies import Case, cases
+
+RUNS = 5
+SEEDS = st.integers(0, 2**64 - 1)
+ARRIVALS = st.sampled_from([Batch(runs=RUNS), Renewal(per_second=0.5), Renewal(per_second=1e-6, cv=0.0)])
+
+
+def disagreements(case: Case, seed: int, arrivals: Arrivals) -> list[str]:
+    runs, paths = differences(compile_plan(case.workflow, case.assignment), RUNS, seed, arrivals)
+    if not paths:
+        return runs
+    tied = [_tied(simulate_run(case.workflow, case.assignment, seed, run)) for run in range(RUNS)]
+    return runs if any(tied) else runs + paths
+
+
+@given(case=cases(), seed=SEEDS, arrivals=ARRIVALS)
+@settings(max_examples=200)
+def test_the_engines_agree(case: Case, seed: int, arrivals: Arrivals) -> None:
+    assert disagreements(case, seed, arrivals) == []
+
+
+@pytest.mark.slow
+@given(case=cases(most=5), seed=SEEDS, arrivals=ARRIVALS)
+@settings(max_examples=5_000)
+def test_the_engines_agree_over_many_workflows(case: Case, seed: int, arrivals: Arrivals) -> None:
+    assert disagreements(case, seed, arrivals) == []
+
+
+@pytest.mark.slow
+@given(case=cases(most=8, depth=3), seed=SEEDS, arrivals=ARRIVALS)
+@settings(max_examples=1_000)
+def test_the_engines_agree_over_large_workflows(case: Case, seed: int, arrivals: Arrivals) -> None:
+    assert disagreements(case, seed, arrivals) == []
+
+
+@pytest.mark.parametrize("place", ["groq/llama-3.3-70b", "openai/gpt-4o"])
+@pytest.mark.parametrize("name", list_workflows())
+def test_the_engines_agree_on_the_catalogue(name: str, place: str) -> None:
+    plan = compile_plan(load_workflow(name), {"*": load_backend(place)})
+    runs, paths = differences(plan, 100, 3, Renewal(per_second=0.5))
+    assert runs + paths == []
