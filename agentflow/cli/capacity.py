@@ -43,9 +43,10 @@ def capacity(
     setting = read_setting(None, False, None, None, None, tier, client)
     from agentflow.analysis.capacity import scenario_capacities
 
-    output.announce_compiling(loaded=True)
+    output.announce_compiling()
     found = scenario_capacities(workflow, slo, backend or None, assign=assigned, setting=setting, runs=runs, seed=seed,
-                                threads=threads, arrivals=arrivals)  # fmt: skip
+                                threads=threads, arrivals=arrivals,
+                                loading=lambda: output.announce_compiling(loaded=True))  # fmt: skip
     if plot is not None:
         from agentflow.report.capacity import plot_capacity
 

@@ -400,7 +400,7 @@ def wait_for_slot(P, Q, W, O, f, r):  # type: ignore[no-untyped-def]
         schedule(W, f, W.ff[f, E.A_T0] + bound, E.K_END)
 
 
-@inlined
+@compiled
 def turn_away(P, Q, W, O, f, retry_after):  # type: ignore[no-untyped-def]
     """Let an attempt fail with `rate_limit` where it has reached its backend."""
     W.fi[f, E.F_RES] = -1
@@ -900,7 +900,7 @@ def reach(P, Q, W, O, f):  # type: ignore[no-untyped-def]
         expect_stream(P, Q, W, O, f)
 
 
-@inlined
+@compiled
 def add_parts(A, row, column, net, queue, prefill, reasoning, decode):  # type: ignore[no-untyped-def]
     """Add an attempt's seconds to a row of components."""
     A[row, column + L.C_NETWORK] += net
@@ -1307,7 +1307,7 @@ def clear_use(P, Q, W, O, v, node):  # type: ignore[no-untyped-def]
         W.sf[v, c] = 0.0
 
 
-@inlined
+@compiled
 def spent(W, slot, column):  # type: ignore[no-untyped-def]
     """Tokens (column 0) or dollars of the visits that have ended."""
     u = W.slot_f
@@ -1429,7 +1429,7 @@ def cancel(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
     return True
 
 
-@inlined
+@compiled
 def take_parts(P, Q, W, O, v, f):  # type: ignore[no-untyped-def]
     """Let a hedge copy stand for its visit."""
     for c in range(NCOMP):
@@ -1438,7 +1438,7 @@ def take_parts(P, Q, W, O, v, f):  # type: ignore[no-untyped-def]
     W.si[v, L.V_BACKEND] = P.place_i[W.fi[f, E.F_PLACE], L.P_BACKEND]
 
 
-@inlined
+@compiled
 def free_flights(W, v):  # type: ignore[no-untyped-def]
     """Put back the rows of all copies of a visit."""
     f = W.si[v, E.X_FLIGHT]
@@ -1511,7 +1511,7 @@ def crit_code(P, e):  # type: ignore[no-untyped-def]
     return np.int64(P.pred_i[e, 0]) * 2 + (1 if P.pred_i[e, 1] <= L.EDGE_BESIDE else 0)
 
 
-@inlined
+@compiled
 def latest_edge(P, Q, W, O, base, lo, hi, now, stamp):  # type: ignore[no-untyped-def]
     """The edge that was resolved last (the first of equals), and how many are active."""
     at, crit, active = -1.0, np.int64(-1), 0
@@ -1551,7 +1551,7 @@ def slow_join(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-de
     return 1 if n > 0 else 0, crit, np.int64(-1)
 
 
-@inlined
+@compiled
 def guards_of(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-def]
     """The guardrails whose rejection takes this visit back: those of its active edges."""
     mask = np.int64(0)
@@ -1565,7 +1565,7 @@ def guards_of(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-de
     return mask
 
 
-@inlined
+@compiled
 def output_of(P, Q, W, O, slot, v):  # type: ignore[no-untyped-def]
     """Visible output tokens of a value: a node's, or one that a composite exports."""
     n = Q.sizes[E.SZ_NODES]
@@ -1892,7 +1892,7 @@ def close_instance(P, Q, W, O, slot, node, now, crit, status, err):  # type: ign
     ready_push(W, Q.order[end])
 
 
-@inlined
+@compiled
 def kth_instance(P, Q, W, O, base, lo, hi, k, status, stamp):  # type: ignore[no-untyped-def]
     """The edge of the k-th instance that ended with this status, in the order of time and index."""
     floor_t, floor_e = -1.0, np.int64(-1)
@@ -1910,7 +1910,7 @@ def kth_instance(P, Q, W, O, base, lo, hi, k, status, stamp):  # type: ignore[no
     return floor_e
 
 
-@inlined
+@compiled
 def last_instance(P, Q, W, O, base, lo, hi, status, stamp):  # type: ignore[no-untyped-def]
     """The edge of the instance that ended last with this status."""
     last, at = -1.0, np.int64(-1)
@@ -1957,7 +1957,7 @@ def close_map(P, Q, W, O, slot, end, now, clock):  # type: ignore[no-untyped-def
     W.si[base + end, E.X_TAIL] = -1
 
 
-@inlined
+@compiled
 def iteration_spend(P, Q, W, O, base, lo, hi, stamp, column):  # type: ignore[no-untyped-def]
     """Tokens (column 0) or dollars that the visits of an iteration have spent."""
     x = 0.0
@@ -2061,7 +2061,7 @@ def reject(P, Q, W, O, slot, guard, now, clock):  # type: ignore[no-untyped-def]
 # --- the end of a run ----------------------------------------------------------------------------------------
 
 
-@inlined
+@compiled
 def held_back(P, Q, W, O, base, node, t, stamp, strict):  # type: ignore[no-untyped-def]
     """Moment t of a visit, held back by the guardrails beside its path: (moment, guardrail or -1)."""
     by = np.int64(-1)
@@ -2083,7 +2083,7 @@ def stands(W, v):  # type: ignore[no-untyped-def]
     return W.si[v, L.V_STATUS] == L.DONE and W.sf[v, L.F_CUT] == inf
 
 
-@inlined
+@compiled
 def answer_node(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     """The visit that is the answer, or -1: the named one if it is done, else the top-level one that ends last."""
     base = slot * (Q.sizes[E.SZ_NODES] + 1)
@@ -2101,7 +2101,7 @@ def answer_node(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     return at
 
 
-@inlined
+@compiled
 def last_visit(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     """The visit that ended last."""
     base = slot * (Q.sizes[E.SZ_NODES] + 1)
@@ -2114,7 +2114,7 @@ def last_visit(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     return at
 
 
-@inlined
+@compiled
 def last_cut(P, Q, W, O, slot, now):  # type: ignore[no-untyped-def]
     """The call under way at a cut that started last."""
     base = slot * (Q.sizes[E.SZ_NODES] + 1)
