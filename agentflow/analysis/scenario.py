@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from agentflow import documents
@@ -51,6 +52,7 @@ def simulate(
     arrivals: str | None = None,
     progress: Progress | None = None,
     setting: Setting | None = None,
+    checkpoint: Path | None = None,
 ) -> Result:
     """Simulate a workflow.
 
@@ -78,6 +80,8 @@ def simulate(
         Is told how many runs are done, and of how many.
     setting
         The user's region, and trends of prices and speeds to another date.
+    checkpoint
+        Under load: folder of the replications that are done, from which a simulation that was killed goes on.
 
     Raises
     ------
@@ -87,7 +91,7 @@ def simulate(
     """
     document = load(workflow)
     scenario = build_scenarios(document, backend, assign, setting)[0]
-    return run_scenarios([scenario], runs, seed, threads, precision, progress, arrivals)[0]
+    return run_scenarios([scenario], runs, seed, threads, precision, progress, arrivals, checkpoint)[0]
 
 
 def compare(
@@ -201,6 +205,7 @@ def run_scenarios(
     precision: float | None = None,
     progress: Progress | None = None,
     arrivals: str | None = None,
+    checkpoint: Path | None = None,
 ) -> Sequence[Result]:
     """Run scenarios with the same seed and number of runs, to a precision if one is asked for."""
     from agentflow.engine import run_plan  # numba takes half a second to import
@@ -219,7 +224,9 @@ def run_scenarios(
             results.append(run_plan(plan, count, seed, threads=threads, progress=report))
         return results
 
-    batch = alone if coming is None else loaded_batch(plans, coming, arrivals or "", seed, threads, progress)
+    batch = (
+        alone if coming is None else loaded_batch(plans, coming, arrivals or "", seed, threads, progress, checkpoint)
+    )
     results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
     pairs = zip(scenarios, results, strict=True)
     return [replace(result, manifest=result.manifest | _facts(scenario)) for scenario, result in pairs]
@@ -238,6 +245,7 @@ def loaded_batch(
     seed: int,
     threads: int | None,
     progress: Progress | None,
+    checkpoint: Path | None = None,
 ) -> Callable[[int], list[Result]]:
     """Return what runs plans under the same load, cut up in the same way so that their runs are paired."""
     from agentflow.engine.load import pilot, run_load
@@ -250,7 +258,7 @@ def loaded_batch(
         total, results = shape.replications * shape.runs, []
         for done, (plan, single) in enumerate(zip(plans, alone, strict=True)):
             report = _part(progress, done * total, len(plans) * total)
-            results.append(run_load(plan, arrivals, shape, seed, threads, report, written, single))
+            results.append(run_load(plan, arrivals, shape, seed, threads, report, written, single, checkpoint))
         return results
 
     return batch

@@ -87,11 +87,15 @@ def run(
     json: Json = False,
     plot: Plot = None,
     save: Annotated[Path | None, typer.Option(help="Save the result, with a column a run.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Folder to go on from after a kill, replication by replication; needs --arrivals."),
+    ] = None,
 ) -> None:
     """Simulate a workflow: how long until the answer, and where the seconds go."""
     gates = read_gates(fail_if)
     check_plot(plot)
-    _check_loaded(arrivals, tier=tier, client=client, slo=slo)
+    _check_loaded(arrivals, tier=tier, client=client, slo=slo, checkpoint=checkpoint)
     wanted, assigned = _precision(precision), assignments(assign)
     setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier, client)
     from agentflow.analysis.baseline import load_baseline
@@ -107,7 +111,8 @@ def run(
     output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
         result = simulate(workflow, backend, assign=assigned, runs=runs, seed=seed, threads=threads,
-                          precision=wanted, arrivals=arrivals, progress=progress, setting=setting)  # fmt: skip
+                          precision=wanted, arrivals=arrivals, progress=progress, setting=setting,
+                          checkpoint=checkpoint)  # fmt: skip
     metrics = Metrics(result)
     checked = [check(metrics, gate, before) for gate in gates]
     if before is not None and before.workflow != result.workflow:
@@ -252,7 +257,7 @@ def _precision(text: str | None) -> float | None:
     return share
 
 
-def _check_loaded(arrivals: str | None, **only: str | None) -> None:
+def _check_loaded(arrivals: str | None, **only: object) -> None:
     """Refuse options that say nothing of runs that are alone."""
     for name, value in only.items():
         if value is not None and arrivals is None:

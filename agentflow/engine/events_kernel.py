@@ -2429,4 +2429,7 @@ def _entry(sources: int) -> Any:
     return advance
 
 
+VERSION = _sources() ^ int.from_bytes(hashlib.blake2b(Path(__file__).read_bytes(), digest_size=7).digest(), "little")
+"""Digest of all that is compiled in: what a checkpoint depends on."""
+
 advance = _entry(_sources())
