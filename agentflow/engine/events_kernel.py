@@ -57,6 +57,7 @@ compiled = helper()
 NCOMP = L.NCOMP
 SEQ_BITS = (1 << E.KIND_SHIFT) - 1
 LOW32 = (1 << 32) - 1
+AT_ONCE = 1e-13  # share of a moment by which it may differ from itself: what slots hand on is rounded
 
 
 # --- the event queue -----------------------------------------------------------------------------------
@@ -265,7 +266,7 @@ def ranked_put(P, Q, W, O, r, f):  # type: ignore[no-untyped-def]
     elif queue == E.SJF:
         rank = W.ff[f, E.A_LENGTH]
     elif queue == E.LAS:
-        rank = W.slot_f[slot, E.T_SERVICE]
+        rank = np.floor(W.slot_f[slot, E.T_SERVICE] * 1e9 + 0.5)  # equal services are to be equal
     else:
         rank = W.slot_f[slot, E.T_ARRIVAL]
     W.ff[f, E.A_RANK] = rank
@@ -1225,7 +1226,7 @@ def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
         end_stream(Q, W, f, clock)
     if W.fi[f, E.F_BREAKER] >= 0:
         tell_breaker(W, f, np.int64(-2), clock)
-    if length > 0.0:
+    if length > AT_ONCE * now:
         charge(P, Q, W, O, f, v, spec, length, np.int64(-2))
     elif W.fi[f, E.F_LIMIT] >= 0:
         settle_limit(P, Q, W, O, f, length, 0.0, 0.0, 0.0)
@@ -1407,7 +1408,7 @@ def cancel(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
         return False
     W.sf[v, L.F_END] = now
     W.sf[v, L.F_OUT] = 0.0
-    never = W.sf[v, L.F_START] == now
+    never = now - W.sf[v, L.F_START] <= AT_ONCE * now
     W.si[v, L.V_STATUS] = L.WIPED if never else L.CANCELLED
     if P.node_i[node, L.N_KIND] == L.CALL:
         shown = np.int64(-1)

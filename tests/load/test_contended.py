@@ -15,16 +15,16 @@ from tests.load.contended import differences, limited
 from tests.load.uncontended import run_events
 from tests.make import backend, chat, fan, loop, tool, workflow
 from tests.reference.load import simulate_load
-from tests.strategies import Case, cases
+from tests.strategies import FEATURES, Case, cases
 
 SEEDS = st.integers(0, 2**64 - 1)
 QUEUES = ("fifo", "priority", "sjf", "las", "age")
 
 
 @st.composite
-def contended_cases(draw: st.DrawFn, most: int = 4, depth: int = 2) -> Case:
+def contended_cases(draw: st.DrawFn, most: int = 4, only: frozenset[str] = frozenset(FEATURES)) -> Case:
     """Draw a case whose backends have few slots, at which no two calls arrive at one moment: who is first is then open."""
-    case = draw(cases(most=most, depth=depth, always=frozenset({"errors", "breaker"} if draw(st.booleans()) else ())))
+    case = draw(cases(most=most, only=only, always=frozenset({"errors", "breaker"} if draw(st.booleans()) else ())))
     names = {b.name: b for b in case.assignment.values()}
     together = draw(st.booleans())
     common = draw(capacities())
@@ -75,10 +75,23 @@ TIMES = st.lists(st.sampled_from([0.0371, 0.3137, 1.0519, 4.2073]), min_size=2, 
 )
 
 
-# Now and then a client that takes its time; nothing of it is a multiple of 1/8.
+@given(case=contended_cases(), seed=SEEDS, times=TIMES)
+@settings(max_examples=200)
+def test_the_engine_agrees_with_the_reference(case: Case, seed: int, times: list[float]) -> None:
+    assert differences(case, seed, times) == []
+
+
+# Copies of a hedged call that are given slots at one moment may end at one moment: which then wins, rounding decides.
+@pytest.mark.slow
+@given(case=contended_cases(most=5, only=frozenset(FEATURES) - {"hedge"}), seed=SEEDS, times=TIMES)
+@settings(max_examples=1_000)
+def test_the_engine_agrees_with_the_reference_over_many_workflows(case: Case, seed: int, times: list[float]) -> None:
+    assert differences(case, seed, times) == []
+
+
+# Clients that take their time; nothing of it is a multiple of 1/8.
 CLIENTS = st.sampled_from(
     [
-        None,
         Client("slow", 0.0713, 0.0, 0.0131),
         Client("chatty", 0.0531, 0.0117, 0.0019, cores=2),
         Client("two", 0.1237, 0.0213, processes=2),
@@ -86,18 +99,20 @@ CLIENTS = st.sampled_from(
 )
 
 
-@given(case=contended_cases(), seed=SEEDS, times=TIMES, client=CLIENTS)
+ALL_BUT_MAPS = frozenset(FEATURES) - {"map"}
+"""Which of several maps' calls that begin at one moment comes first at the client's core is open."""
+
+
+@given(case=contended_cases(only=ALL_BUT_MAPS), seed=SEEDS, times=TIMES, client=CLIENTS)
 @settings(max_examples=200)
-def test_the_engine_agrees_with_the_reference(case: Case, seed: int, times: list[float], client: Client | None) -> None:
+def test_a_client_agrees_with_the_reference(case: Case, seed: int, times: list[float], client: Client) -> None:
     assert differences(case, seed, times, client) == []
 
 
 @pytest.mark.slow
-@given(case=contended_cases(most=5), seed=SEEDS, times=TIMES, client=CLIENTS)
-@settings(max_examples=3_000)
-def test_the_engine_agrees_with_the_reference_over_many_workflows(
-    case: Case, seed: int, times: list[float], client: Client | None
-) -> None:
+@given(case=contended_cases(most=5, only=ALL_BUT_MAPS), seed=SEEDS, times=TIMES, client=CLIENTS)
+@settings(max_examples=600)
+def test_a_client_agrees_over_many_workflows(case: Case, seed: int, times: list[float], client: Client) -> None:
     assert differences(case, seed, times, client) == []
 
 

@@ -133,7 +133,7 @@ class Passage:
             "fifo": 0.0,
             "priority": -getattr(self.call.step, "priority", 0),
             "sjf": self.line.end,
-            "las": run.served,
+            "las": math.floor(run.served * 1e9 + 0.5),
             "age": getattr(run.clock, "zero", 0.0),
         }
         assert self.pool is not None
