@@ -395,9 +395,10 @@ def pairs_of(done, chunk):  # type: ignore[no-untyped-def]
 @inlined
 def seconds(B, r, tokens, sequences, kv, pairs):  # type: ignore[no-untyped-def]
     """Seconds of a step."""
-    read = max(B.law[r, S.S_WEIGHTS], B.law[r, S.S_TOKEN] * tokens)
-    each = B.law[r, S.S_SEQUENCE] * sequences + B.law[r, S.S_KV] * kv
-    return B.law[r, S.S_FIXED] + read + each + B.law[r, S.S_PAIR] * pairs
+    read = max(B.law[r, S.S_WEIGHTS], B.law[r, S.S_TOKEN] * tokens) + B.law[r, S.S_SEQUENCE] * sequences
+    if pairs > 0.0:
+        return B.law[r, S.S_MIXED] + read + B.law[r, S.S_MIXED_KV] * kv + B.law[r, S.S_PAIR] * pairs
+    return B.law[r, S.S_FIXED] + read + B.law[r, S.S_KV] * kv
 
 
 # --- plans alike -----------------------------------------------------------------------------------------------
@@ -406,11 +407,11 @@ def seconds(B, r, tokens, sequences, kv, pairs):  # type: ignore[no-untyped-def]
 @inlined
 def growth(B, r):  # type: ignore[no-untyped-def]
     """Seconds by which each of the plans alike takes longer than the one before."""
-    more = B.law[r, S.S_KV] * B.replica_i[r, S.R_TOKENS]
+    tokens = B.replica_i[r, S.R_TOKENS]
     if B.replica_i[r, S.R_PARTIAL] >= 0:
         chunk = np.float64(B.replica_i[r, S.R_CHUNK])
-        more += B.law[r, S.S_PAIR] * chunk * chunk
-    return more
+        return B.law[r, S.S_MIXED_KV] * tokens + B.law[r, S.S_PAIR] * chunk * chunk
+    return B.law[r, S.S_KV] * tokens
 
 
 @compiled

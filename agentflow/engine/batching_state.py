@@ -21,8 +21,8 @@ from agentflow.plan.layout import F64, I64
 G_BUDGET, G_MOST, G_BLOCK, G_BLOCKS, G_ASYNC, G_RESERVE, G_PREFIX, G_AT, G_PHASE = range(9)
 G_COLUMNS = 9
 # the law of its steps
-S_FIXED, S_WEIGHTS, S_TOKEN, S_SEQUENCE, S_KV, S_PAIR = range(6)
-S_COLUMNS = 6
+S_FIXED, S_WEIGHTS, S_TOKEN, S_SEQUENCE, S_KV, S_PAIR, S_MIXED, S_MIXED_KV = range(8)
+S_COLUMNS = 8
 
 # state: decoding sequences and the sum of their bases, plans so far, plans alike that follow, blocks ever freed and ever taken
 (
@@ -127,14 +127,17 @@ WIDTHS[Batches] = dict.fromkeys(Batches._fields, 1) | {
 class StepLaw:
     """Seconds of one iteration of the batch.
 
-    ``fixed + max(weights, token x tokens) + sequence x sequences + kv x KV tokens + pair x attended pairs``, where tokens are
-    those computed in the step, prompts' and decoding ones, KV tokens those that the batch's sequences hold after the
-    step, and pairs those of a chunk of a prompt with the tokens before and in it.
+    ``fixed + max(weights, token x tokens) + sequence x sequences + kv x KV tokens``, where tokens are those computed in the
+    step, prompts' and decoding ones, and KV tokens those that the batch's sequences hold after it. A step that also
+    computes prompts runs other kernels: it takes ``mixed_fixed`` and ``mixed_kv`` instead of ``fixed`` and ``kv``, and
+    ``pair`` for each pair of a prompt's token with one that it attends to.
 
     Parameters
     ----------
     fixed, weights, token, sequence, kv, pair : float
         Seconds; none negative.
+    mixed_fixed, mixed_kv : float, optional
+        Seconds; by default those of a step that only decodes.
 
     Raises
     ------
@@ -148,22 +151,28 @@ class StepLaw:
     sequence: float = 0.0
     kv: float = 0.0
     pair: float = 0.0
+    mixed_fixed: float | None = None
+    mixed_kv: float | None = None
 
     def __post_init__(self) -> None:
         row = self.row()
         if not np.isfinite(row).all() or (row < 0).any():
             raise UsageError(f"seconds of a step must be finite and at least 0, not {self}")
-        if self.fixed + self.weights + self.token + self.sequence <= 0:
+        if min(row[S_FIXED], row[S_MIXED]) + self.weights + self.token + self.sequence <= 0:
             raise UsageError("steps take no time; give fixed, weights, token or sequence seconds above 0")
 
     def row(self) -> F64:
         """Return the constants in the kernel's order."""
-        return np.array([self.fixed, self.weights, self.token, self.sequence, self.kv, self.pair], np.float64)
+        fixed = self.fixed if self.mixed_fixed is None else self.mixed_fixed
+        kv = self.kv if self.mixed_kv is None else self.mixed_kv
+        return np.array([self.fixed, self.weights, self.token, self.sequence, self.kv, self.pair, fixed, kv], np.float64)
 
     def seconds(self, tokens: float, sequences: float, kv: float, pairs: float = 0.0) -> float:
-        """Seconds of a step."""
+        """Seconds of a step; with pairs it computes prompts too."""
+        row = self.row()
+        fixed, each = (row[S_MIXED], row[S_MIXED_KV]) if pairs > 0 else (self.fixed, self.kv)
         read = max(self.weights, self.token * tokens)
-        return self.fixed + read + self.sequence * sequences + self.kv * kv + self.pair * pairs
+        return float(fixed + read + self.sequence * sequences + each * kv + self.pair * pairs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ def laws(draw: st.DrawFn) -> StepLaw:
         sequence=draw(st.floats(0, 1e-2)),
         kv=draw(st.floats(0, 1e-4)),
         pair=draw(st.floats(0, 1e-5)),
+        mixed_fixed=draw(st.one_of(st.none(), seconds)),
+        mixed_kv=draw(st.one_of(st.none(), st.floats(0, 1e-4))),
     )
 
 
