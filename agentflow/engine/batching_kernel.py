@@ -395,10 +395,10 @@ def pairs_of(done, chunk):  # type: ignore[no-untyped-def]
 @inlined
 def seconds(B, r, tokens, sequences, kv, pairs):  # type: ignore[no-untyped-def]
     """Seconds of a step."""
-    read = max(B.law[r, S.S_WEIGHTS], B.law[r, S.S_TOKEN] * tokens) + B.law[r, S.S_SEQUENCE] * sequences
     if pairs > 0.0:
-        return B.law[r, S.S_MIXED] + read + B.law[r, S.S_MIXED_KV] * kv + B.law[r, S.S_PAIR] * pairs
-    return B.law[r, S.S_FIXED] + read + B.law[r, S.S_KV] * kv
+        each = B.law[r, S.S_SEQUENCE] * sequences + B.law[r, S.S_MIXED_KV] * kv
+        return B.steps[B.limits[r, S.G_MIXED] + tokens] + each + B.law[r, S.S_PAIR] * pairs
+    return B.steps[B.limits[r, S.G_PLAIN] + tokens] + B.law[r, S.S_KV] * kv
 
 
 # --- plans alike -----------------------------------------------------------------------------------------------

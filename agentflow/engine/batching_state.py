@@ -7,7 +7,7 @@ state (integers, floats), Q and Z a request at it (integers, floats).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil
 from typing import NamedTuple
 
@@ -18,11 +18,13 @@ from agentflow.errors import UsageError
 from agentflow.plan.layout import F64, I64
 
 # a replica's limits, and where its parts of the shared tables begin
-G_BUDGET, G_MOST, G_BLOCK, G_BLOCKS, G_ASYNC, G_RESERVE, G_PREFIX, G_AT, G_PHASE = range(9)
-G_COLUMNS = 9
+(
+    G_BUDGET, G_MOST, G_BLOCK, G_BLOCKS, G_ASYNC, G_RESERVE, G_PREFIX, G_AT, G_PHASE, G_PLAIN, G_MIXED,
+) = range(11)  # fmt: skip
+G_COLUMNS = 11
 # the law of its steps
-S_FIXED, S_WEIGHTS, S_TOKEN, S_SEQUENCE, S_KV, S_PAIR, S_MIXED, S_MIXED_KV = range(8)
-S_COLUMNS = 8
+S_SEQUENCE, S_KV, S_PAIR, S_MIXED_KV = range(4)
+S_COLUMNS = 4
 
 # state: decoding sequences and the sum of their bases, plans so far, plans alike that follow, blocks ever freed and ever taken
 (
@@ -66,6 +68,8 @@ class Batches(NamedTuple):
     ----------
     limits, law : int64[R, G], float64[R, S]
         Of each replica.
+    steps : float64
+        Seconds of steps that only decode by sequences, then of those with prompts by tokens; two parts a replica.
     replica_i, replica_f : int64[R, R columns], float64[R, Y columns]
     phases : int64
         How many decoding sequences take a block at each step modulo the block size; one part a replica.
@@ -81,6 +85,7 @@ class Batches(NamedTuple):
 
     limits: I64
     law: F64
+    steps: F64
     replica_i: I64
     replica_f: F64
     phases: I64
@@ -127,15 +132,17 @@ WIDTHS[Batches] = dict.fromkeys(Batches._fields, 1) | {
 class StepLaw:
     """Seconds of one iteration of the batch.
 
-    ``fixed + max(weights, token x tokens) + sequence x sequences + kv x KV tokens``, where tokens are those computed in the
-    step, prompts' and decoding ones, and KV tokens those that the batch's sequences hold after it. A step that also
-    computes prompts runs other kernels: it takes ``mixed_fixed`` and ``mixed_kv`` instead of ``fixed`` and ``kv``, and
-    ``pair`` for each pair of a prompt's token with one that it attends to.
+    A step that only decodes takes ``fixed + max(weights, token x tokens) + experts x (1 - expert_miss ** tokens) + sequence x
+    sequences + kv x KV tokens``, where KV tokens are those that the batch's sequences hold after it. A step that also
+    computes prompts counts their tokens too; it runs other kernels, so that ``mixed_fixed`` and ``mixed_kv`` stand for
+    ``fixed`` and ``kv``, and takes ``pair`` for each pair of a prompt's token with one that it attends to.
 
     Parameters
     ----------
-    fixed, weights, token, sequence, kv, pair : float
+    fixed, weights, token, experts, sequence, kv, pair : float
         Seconds; none negative.
+    expert_miss : float
+        Share of the experts that a token does not choose.
     mixed_fixed, mixed_kv : float, optional
         Seconds; by default those of a step that only decodes.
 
@@ -153,26 +160,38 @@ class StepLaw:
     pair: float = 0.0
     mixed_fixed: float | None = None
     mixed_kv: float | None = None
+    experts: float = 0.0
+    expert_miss: float = 0.0
 
     def __post_init__(self) -> None:
-        row = self.row()
-        if not np.isfinite(row).all() or (row < 0).any():
+        given = [x for x in (getattr(self, f.name) for f in fields(self)) if x is not None]
+        if not np.isfinite(given).all() or min(given) < 0 or self.expert_miss > 1:
             raise UsageError(f"seconds of a step must be finite and at least 0, not {self}")
-        if min(row[S_FIXED], row[S_MIXED]) + self.weights + self.token + self.sequence <= 0:
+        if min(self.plain(1)[1], self.mixed(1)[1] + self.sequence) <= 0:
             raise UsageError("steps take no time; give fixed, weights, token or sequence seconds above 0")
 
     def row(self) -> F64:
         """Return the constants in the kernel's order."""
-        fixed = self.fixed if self.mixed_fixed is None else self.mixed_fixed
-        kv = self.kv if self.mixed_kv is None else self.mixed_kv
-        return np.array([self.fixed, self.weights, self.token, self.sequence, self.kv, self.pair, fixed, kv], np.float64)
+        return np.array([self.sequence, self.kv, self.pair, self.kv if self.mixed_kv is None else self.mixed_kv])
 
-    def seconds(self, tokens: float, sequences: float, kv: float, pairs: float = 0.0) -> float:
+    def _work(self, most: int) -> F64:
+        tokens = np.arange(most + 1.0)
+        return np.maximum(self.weights, self.token * tokens) + self.experts * (1.0 - self.expert_miss**tokens)
+
+    def plain(self, most: int) -> F64:
+        """Seconds of a step by the sequences that decode in it, 0 to `most`, without their cache."""
+        return self.fixed + self._work(most) + self.sequence * np.arange(most + 1.0)
+
+    def mixed(self, most: int) -> F64:
+        """Seconds of a step with prompts by its tokens, without sequences, cache and attention of prompts."""
+        return (self.fixed if self.mixed_fixed is None else self.mixed_fixed) + self._work(most)
+
+    def seconds(self, tokens: int, sequences: int, kv: float, pairs: float = 0.0) -> float:
         """Seconds of a step; with pairs it computes prompts too."""
-        row = self.row()
-        fixed, each = (row[S_MIXED], row[S_MIXED_KV]) if pairs > 0 else (self.fixed, self.kv)
-        read = max(self.weights, self.token * tokens)
-        return float(fixed + read + self.sequence * sequences + each * kv + self.pair * pairs)
+        if pairs > 0:
+            each = self.kv if self.mixed_kv is None else self.mixed_kv
+            return float(self.mixed(tokens)[-1] + self.sequence * sequences + each * kv + self.pair * pairs)
+        return float(self.plain(tokens)[-1] + self.kv * kv)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,9 +249,12 @@ def new_batches(replicas: Sequence[Replica], requests: int) -> Batches:
     many = len(replicas)
     limits, most = np.zeros((many, G_COLUMNS), np.int64), [r.max_sequences for r in replicas]
     starts, phases = np.cumsum([0, *most]), np.cumsum([0, *(r.block_size for r in replicas)])
+    tables = [t for r in replicas for t in (r.law.plain(r.max_sequences), r.law.mixed(r.token_budget))]
+    begins = np.cumsum([0, *map(len, tables)])
     for i, r in enumerate(replicas):
         flags = [r.asynchronous, r.reserve_prompt, r.prefix_cache]
-        limits[i] = [r.token_budget, r.max_sequences, r.block_size, r.kv_blocks, *flags, starts[i], phases[i]]
+        places = [starts[i], phases[i], begins[2 * i], begins[2 * i + 1]]
+        limits[i] = [r.token_budget, r.max_sequences, r.block_size, r.kv_blocks, *flags, *places]
     state = np.zeros((many, R_COLUMNS), np.int64)
     state[:, [R_PARTIAL, R_FIRST, R_LAST, R_HEAD, R_TAIL]] = -1
     state[:, R_FREED] = limits[:, G_BLOCKS]
@@ -240,8 +262,8 @@ def new_batches(replicas: Sequence[Replica], requests: int) -> Batches:
     times[:, Y_NEXT] = np.inf
     total = int(starts[-1])
     return Batches(
-        limits, np.array([r.law.row() for r in replicas]), state, times, np.zeros(int(phases[-1]), np.int64),
-        np.zeros(total, np.int64), np.zeros(total, np.int64), np.zeros(2 * total, np.int64),
+        limits, np.array([r.law.row() for r in replicas]), np.concatenate(tables), state, times,
+        np.zeros(int(phases[-1]), np.int64), np.zeros(total, np.int64), np.zeros(total, np.int64), np.zeros(2 * total, np.int64),
         np.zeros(max(most), np.int64), np.zeros((requests, Q_COLUMNS), np.int64), np.full((requests, Z_COLUMNS), np.nan),
     )  # fmt: skip
 

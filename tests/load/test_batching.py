@@ -35,6 +35,8 @@ def laws(draw: st.DrawFn) -> StepLaw:
         pair=draw(st.floats(0, 1e-5)),
         mixed_fixed=draw(st.one_of(st.none(), seconds)),
         mixed_kv=draw(st.one_of(st.none(), st.floats(0, 1e-4))),
+        experts=draw(st.one_of(st.just(0.0), seconds)),
+        expert_miss=draw(st.floats(0, 1)),
     )
 
 
