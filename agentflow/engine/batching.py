@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agentflow.engine import batching_state as S
-from agentflow.engine.batching_state import Batches, Calls, Replica, StepLaw, grow_requests, new_batches
+from agentflow.engine.batching_state import Batches, Calls, Replica, StepLaw, StepTable, grow_requests, new_batches
 from agentflow.errors import CapacityError, UsageError
 from agentflow.plan.layout import F64, I64
 
-__all__ = ["POLICIES", "Fleet", "Pool", "Replica", "Served", "StepLaw", "Token", "batching_needs_compile", "serve"]
+__all__ = ["POLICIES", "Fleet", "Pool", "Replica", "Served", "StepLaw", "StepTable", "Token", "batching_needs_compile", "serve"]
 
 POLICIES = {"round_robin": S.ROUND_ROBIN, "least_loaded": S.LEAST_LOADED, "prefix_affinity": S.PREFIX_AFFINITY}
 

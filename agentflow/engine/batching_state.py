@@ -195,12 +195,62 @@ class StepLaw:
 
 
 @dataclass(frozen=True, slots=True)
+class StepTable:
+    """Seconds of one iteration as a table, such as that of `agentflow.hardware.iteration_table`.
+
+    Parameters
+    ----------
+    plain_seconds : sequence of float
+        Of a step that only decodes, by its sequences from 0 on; up to a batch's limit at least.
+    mixed_seconds : sequence of float
+        Of a step that also computes prompts, by its tokens from 0 on; up to the token budget at least.
+    sequence, kv, mixed_kv, pair : float
+        As those of `StepLaw`; `sequence` counts in steps with prompts only.
+
+    Raises
+    ------
+    UsageError
+        If a second is negative or not finite, or a step takes no time.
+    """
+
+    plain_seconds: Sequence[float]
+    mixed_seconds: Sequence[float]
+    sequence: float = 0.0
+    kv: float = 0.0
+    mixed_kv: float = 0.0
+    pair: float = 0.0
+
+    def __post_init__(self) -> None:
+        every = np.concatenate([self.plain_seconds[1:], self.mixed_seconds[1:]])
+        if not np.isfinite(every).all() or not len(every) or every.min() <= 0 or self.row().min() < 0:
+            raise UsageError("a table's steps must take more than 0 seconds, and no other second may be negative")
+
+    def row(self) -> F64:
+        """Return the constants in the kernel's order."""
+        return np.array([self.sequence, self.kv, self.pair, self.mixed_kv])
+
+    def plain(self, most: int) -> F64:
+        """Seconds of a step by the sequences that decode in it, 0 to `most`, without their cache."""
+        return self._first(self.plain_seconds, most, "sequences")
+
+    def mixed(self, most: int) -> F64:
+        """Seconds of a step with prompts by its tokens, without sequences, cache and attention of prompts."""
+        return self._first(self.mixed_seconds, most, "tokens")
+
+    @staticmethod
+    def _first(column: Sequence[float], most: int, what: str) -> F64:
+        if len(column) <= most:
+            raise UsageError(f"the table ends at {len(column) - 1} {what}; steps have up to {most}")
+        return np.asarray(column[: most + 1], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
 class Replica:
     """One copy of a model under a scheduler that decides every iteration anew, as vLLM's does.
 
     Parameters
     ----------
-    law : StepLaw
+    law : StepLaw or StepTable
     token_budget : int
         Tokens of a step, prompts' chunks and decoding sequences together (vLLM's max_num_batched_tokens).
     max_sequences : int
@@ -221,7 +271,7 @@ class Replica:
         If a number is below 1, or a batch has more sequences than a step has tokens.
     """
 
-    law: StepLaw
+    law: StepLaw | StepTable
     token_budget: int = 2048
     max_sequences: int = 256
     kv_blocks: int = 1 << 40
