@@ -41,9 +41,23 @@ ORDER_MASK = (1 << ORDER_BITS) - 1
 
 
 @inlined
-def blocks_of(tokens, size):  # type: ignore[no-untyped-def]
+def in_blocks(B, r, tokens):  # type: ignore[no-untyped-def]
+    """Whole blocks in so many tokens; sizes that are powers of two, as all real ones, need no division."""
+    shift = B.limits[r, S.G_SHIFT]
+    return tokens >> shift if shift >= 0 else tokens // B.limits[r, S.G_BLOCK]
+
+
+@inlined
+def beyond_blocks(B, r, tokens):  # type: ignore[no-untyped-def]
+    """Tokens beyond whole blocks."""
+    size = B.limits[r, S.G_BLOCK]
+    return tokens & (size - 1) if B.limits[r, S.G_SHIFT] >= 0 else tokens % size
+
+
+@inlined
+def blocks_of(B, r, tokens):  # type: ignore[no-untyped-def]
     """Blocks that tokens take."""
-    return (tokens + size - 1) // size
+    return in_blocks(B, r, tokens + B.limits[r, S.G_BLOCK] - 1)
 
 
 @inlined
@@ -123,8 +137,7 @@ def heap_remove(B, r, i):  # type: ignore[no-untyped-def]
 @inlined
 def phase_of(B, r, base):  # type: ignore[no-untyped-def]
     """At which steps, modulo the block size, a decoding sequence takes a block."""
-    size = B.limits[r, S.G_BLOCK]
-    return B.limits[r, S.G_PHASE] + (size - base % size) % size
+    return B.limits[r, S.G_PHASE] + beyond_blocks(B, r, -base)
 
 
 @inlined
@@ -182,7 +195,7 @@ def prompt_done(B, r, q):  # type: ignore[no-untyped-def]
 @inlined
 def free_blocks(B, r, tokens):  # type: ignore[no-untyped-def]
     """Put the blocks of so many tokens behind the others that are free."""
-    B.replica_i[r, S.R_FREED] += blocks_of(tokens, B.limits[r, S.G_BLOCK])
+    B.replica_i[r, S.R_FREED] += blocks_of(B, r, tokens)
 
 
 @compiled
@@ -205,7 +218,7 @@ def preempt(B, r, q):  # type: ignore[no-untyped-def]
         B.replica_i[r, S.R_PARTIAL] = -1
     free_blocks(B, r, done)
     B.request_i[q, S.Q_EVICTED] = B.replica_i[r, S.R_FREED]
-    B.request_i[q, S.Q_KEPT] = known // B.limits[r, S.G_BLOCK] if B.limits[r, S.G_PREFIX] else 0
+    B.request_i[q, S.Q_KEPT] = in_blocks(B, r, known) if B.limits[r, S.G_PREFIX] else 0
     B.request_i[q, S.Q_STATE] = S.WAITING
     B.request_i[q, S.Q_PREEMPTED] += 1
     B.replica_i[r, S.R_PREEMPTIONS] += 1
@@ -240,19 +253,19 @@ def chunk_of_partial(B, r):  # type: ignore[no-untyped-def]
 @inlined
 def chunk_blocks(B, r, chunk):  # type: ignore[no-untyped-def]
     """Blocks that a chunk of the prompt under way takes."""
-    done, size = B.request_i[B.replica_i[r, S.R_PARTIAL], S.Q_DONE], B.limits[r, S.G_BLOCK]
-    return blocks_of(done + chunk, size) - blocks_of(done, size)
+    done = B.request_i[B.replica_i[r, S.R_PARTIAL], S.Q_DONE]
+    return blocks_of(B, r, done + chunk) - blocks_of(B, r, done)
 
 
 @compiled
 def one_by_one(B, r):  # type: ignore[no-untyped-def]
     """Give out blocks in the order of admission; who is last gives up its own when there are none."""
-    size, plans = B.limits[r, S.G_BLOCK], B.replica_i[r, S.R_PLANS]
+    plans = B.replica_i[r, S.R_PLANS]
     q = B.replica_i[r, S.R_FIRST]
     while q >= 0:
         need = np.int64(0)
         if B.request_i[q, S.Q_STATE] == S.DECODING:
-            need = np.int64(1 if (B.request_i[q, S.Q_DONE] + plans) % size == 0 else 0)
+            need = np.int64(1 if beyond_blocks(B, r, B.request_i[q, S.Q_DONE] + plans) == 0 else 0)
         elif B.request_i[q, S.Q_STATE] == S.PREFILLING:
             need = chunk_blocks(B, r, chunk_of_partial(B, r))
         while need > available(B, r):
@@ -267,8 +280,8 @@ def one_by_one(B, r):  # type: ignore[no-untyped-def]
 @inlined
 def found_again(B, r, q):  # type: ignore[no-untyped-def]
     """Blocks of a preempted request that are still as it left them; they leave the queue of free blocks."""
-    end, size = B.request_i[q, S.Q_EVICTED], B.limits[r, S.G_BLOCK]
-    hits = min(B.request_i[q, S.Q_KEPT], end - B.replica_i[r, S.R_TAKEN], (B.request_i[q, S.Q_NEED] - 1) // size)
+    left = B.request_i[q, S.Q_EVICTED] - B.replica_i[r, S.R_TAKEN]
+    hits = min(B.request_i[q, S.Q_KEPT], left, in_blocks(B, r, B.request_i[q, S.Q_NEED] - 1))
     return max(hits, 0)
 
 
@@ -287,19 +300,20 @@ def take_back(B, r, q, hits):  # type: ignore[no-untyped-def]
 @compiled
 def admit(B, r, q, budget, now):  # type: ignore[no-untyped-def]
     """Admit the first of the queue, if its blocks are there; returns the tokens it computes, 0 if it has to wait."""
-    size, need = B.limits[r, S.G_BLOCK], B.request_i[q, S.Q_NEED]
+    need = B.request_i[q, S.Q_NEED]
     again = B.request_i[q, S.Q_PREEMPTED] > 0
     hits = found_again(B, r, q) if again else np.int64(0)
-    done = hits * size if again else B.request_i[q, S.Q_CACHED]
+    done = hits * B.limits[r, S.G_BLOCK] if again else B.request_i[q, S.Q_CACHED]
     chunk = min(need - done, budget)
-    whole = blocks_of(need if B.limits[r, S.G_RESERVE] else done + chunk, size)
+    taken = blocks_of(B, r, done + chunk)
+    whole = blocks_of(B, r, need) if B.limits[r, S.G_RESERVE] else taken
     if whole > available(B, r):
         return np.int64(0)
     unlink(B, r, q, S.R_HEAD, S.R_TAIL)
     B.replica_i[r, S.R_WAITING] -= 1
     if hits > 0:
         take_back(B, r, q, hits)
-    B.replica_i[r, S.R_TAKEN] += blocks_of(done + chunk, size) - hits
+    B.replica_i[r, S.R_TAKEN] += taken - hits
     append(B, r, q, S.R_FIRST, S.R_LAST)
     B.replica_i[r, S.R_RUNNING] += 1
     B.replica_i[r, S.R_ADMITTED] += 1
@@ -314,8 +328,7 @@ def admit(B, r, q, budget, now):  # type: ignore[no-untyped-def]
 @inlined
 def run_on(B, r):  # type: ignore[no-untyped-def]
     """Plan the running sequences; returns the chunk of the prompt under way, 0 if there is none."""
-    size = B.limits[r, S.G_BLOCK]
-    need = B.phases[B.limits[r, S.G_PHASE] + B.replica_i[r, S.R_PLANS] % size]
+    need = B.phases[B.limits[r, S.G_PHASE] + beyond_blocks(B, r, B.replica_i[r, S.R_PLANS])]
     chunk = np.int64(0)
     if B.replica_i[r, S.R_PARTIAL] >= 0:
         chunk = chunk_of_partial(B, r)
@@ -430,8 +443,8 @@ def plans_alike(B, r):  # type: ignore[no-untyped-def]
         if chunk != B.limits[r, S.G_BUDGET] - decoding:
             return np.int64(0)
         most = min(most, (B.request_i[q, S.Q_NEED] - B.request_i[q, S.Q_DONE] - 1) // chunk)
-    free, size = available(B, r), B.limits[r, S.G_BLOCK]
-    if decoding * (most // size + 1) + most * chunk // size + 1 <= free:
+    free = available(B, r)
+    if decoding * (in_blocks(B, r, most) + 1) + in_blocks(B, r, most * chunk) + 1 <= free:
         return most
     return until_shortage(B, r, most, chunk, free)
 
@@ -439,13 +452,15 @@ def plans_alike(B, r):  # type: ignore[no-untyped-def]
 @compiled
 def until_shortage(B, r, most, chunk, free):  # type: ignore[no-untyped-def]
     """How many plans alike, `most` at most, the free blocks suffice for."""
-    size, plans, decoding = B.limits[r, S.G_BLOCK], B.replica_i[r, S.R_PLANS], B.replica_i[r, S.R_DECODING]
+    size, decoding = B.limits[r, S.G_BLOCK], B.replica_i[r, S.R_DECODING]
     used = alike = np.int64(0)
     if chunk == 0:
-        rounds = min(most // size, free // decoding)
+        rounds = min(in_blocks(B, r, most), free // decoding)
         used, alike = rounds * decoding, rounds * size
+    step = beyond_blocks(B, r, B.replica_i[r, S.R_PLANS])
     while alike < most:
-        used += B.phases[B.limits[r, S.G_PHASE] + (plans + alike) % size]
+        used += B.phases[B.limits[r, S.G_PHASE] + step]
+        step = step + 1 if step + 1 < size else np.int64(0)
         if chunk > 0 and used + chunk_blocks(B, r, (alike + 1) * chunk) > free:
             break
         if used > free:
@@ -458,10 +473,11 @@ def until_shortage(B, r, most, chunk, free):  # type: ignore[no-untyped-def]
 def repeat(B, r, alike):  # type: ignore[no-untyped-def]
     """Let so many plans alike be made."""
     size, plans = B.limits[r, S.G_BLOCK], B.replica_i[r, S.R_PLANS]
-    taken = alike // size * B.replica_i[r, S.R_DECODING]
-    at = B.limits[r, S.G_PHASE]
-    for step in range(plans, plans + alike % size):
-        taken += B.phases[at + step % size]
+    taken = in_blocks(B, r, alike) * B.replica_i[r, S.R_DECODING]
+    at, step = B.limits[r, S.G_PHASE], beyond_blocks(B, r, plans)
+    for _ in range(beyond_blocks(B, r, alike)):
+        taken += B.phases[at + step]
+        step = step + 1 if step + 1 < size else np.int64(0)
     q = B.replica_i[r, S.R_PARTIAL]
     if q >= 0:
         more = alike * B.replica_i[r, S.R_CHUNK]
@@ -594,12 +610,11 @@ def submit(B, r, q, now, prompt, cached, loaded, output):  # type: ignore[no-unt
     nothing of them is computed; if they are the whole prompt, the first token is known too. The caller sees to it that
     `output` is at least 1, that changes before `now` are made, and that the request fits a replica by itself.
     """
-    size = B.limits[r, S.G_BLOCK]
     handed = loaded >= prompt
     B.request_i[q, S.Q_PROMPT] = prompt
     B.request_i[q, S.Q_OUTPUT] = output
     B.request_i[q, S.Q_NEED] = prompt + 1 if handed else prompt
-    B.request_i[q, S.Q_CACHED] = prompt if handed else max(loaded, min(cached, prompt - 1) // size * size)
+    B.request_i[q, S.Q_CACHED] = prompt if handed else max(loaded, min(cached, prompt - 1) - beyond_blocks(B, r, min(cached, prompt - 1)))
     B.request_i[q, S.Q_FIRST] = 1 if handed else 0
     B.request_i[q, S.Q_STATE] = S.WAITING
     B.request_i[q, S.Q_PREEMPTED] = 0

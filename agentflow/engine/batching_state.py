@@ -19,9 +19,9 @@ from agentflow.plan.layout import F64, I64
 
 # a replica's limits, and where its parts of the shared tables begin
 (
-    G_BUDGET, G_MOST, G_BLOCK, G_BLOCKS, G_ASYNC, G_RESERVE, G_PREFIX, G_AT, G_PHASE, G_PLAIN, G_MIXED,
-) = range(11)  # fmt: skip
-G_COLUMNS = 11
+    G_BUDGET, G_MOST, G_BLOCK, G_BLOCKS, G_ASYNC, G_RESERVE, G_PREFIX, G_AT, G_PHASE, G_PLAIN, G_MIXED, G_SHIFT,
+) = range(12)  # fmt: skip
+G_COLUMNS = 12
 # the law of its steps
 S_SEQUENCE, S_KV, S_PAIR, S_MIXED_KV = range(4)
 S_COLUMNS = 4
@@ -304,7 +304,8 @@ def new_batches(replicas: Sequence[Replica], requests: int) -> Batches:
     for i, r in enumerate(replicas):
         flags = [r.asynchronous, r.reserve_prompt, r.prefix_cache]
         places = [starts[i], phases[i], begins[2 * i], begins[2 * i + 1]]
-        limits[i] = [r.token_budget, r.max_sequences, r.block_size, r.kv_blocks, *flags, *places]
+        shift = r.block_size.bit_length() - 1 if r.block_size & (r.block_size - 1) == 0 else -1
+        limits[i] = [r.token_budget, r.max_sequences, r.block_size, r.kv_blocks, *flags, *places, shift]
     state = np.zeros((many, R_COLUMNS), np.int64)
     state[:, [R_PARTIAL, R_FIRST, R_LAST, R_HEAD, R_TAIL]] = -1
     state[:, R_FREED] = limits[:, G_BLOCKS]
