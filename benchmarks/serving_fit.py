@@ -23,15 +23,15 @@ from agentflow.schema.deployment import Deployment
 CHIPS = {"RTXPRO6000": "rtx-pro-6000", "RTX4090": "rtx-4090", "H100": "h100-sxm"}
 MODELS = {"Llama-3.1-8B": "llama-3.1-8b", "Qwen3-32B": "qwen3-32b", "Qwen3-30B-A3B": "qwen3-30b-a3b"}
 TENSOR_PARALLEL = {("RTXPRO6000", "Qwen3-32B"): 2}
-"""Where the table's column is wrong: it says 1, but the run's own configuration (LLMServingSim, bench/examples/RTXPRO6000/
-Qwen3-32B/config.json) says 2, and 65 GB cannot be read in 25 ms by one such card."""
+"""Where the table's column is wrong: it says 1, but the run's own configuration says 2 (LLMServingSim,
+bench/examples/RTXPRO6000/Qwen3-32B/config.json), and one such card cannot read 65 GB in 25 ms."""
 
 CONSTANTS = ("fixed", "token", "kv", "pair", "mixed_fixed", "mixed_kv")
 SCALE = 0.01
 """Relative error from which on a request counts by its error and no longer by the square."""
 
 PRIOR = 1.0
-"""Standard deviation of a constant's logarithm around the data sheet's: says something only where the requests do not."""
+"""Standard deviation of a constant's logarithm around the data sheet's: counts where the requests say little."""
 
 STARTS, SPREAD = 16, 0.5
 """Searches, and the standard deviation of the logarithms of what they start from."""

@@ -29,12 +29,12 @@ TITLES = {
 }
 INFERENCEX = "InferenceX, 2025-10 to 2026-04, ai-dynamo/aiconfigurator @095f58a silicon_sample.csv (Apache-2.0)"
 IN_MODEL = 0.75 * 989 / 780
-"""What Hopper's fitted `compute` is of the best matrix product there: 780 TFLOP/s of 989 on an H100 (gist Chillee/2ec89696)."""
+"""What Hopper's fitted `compute` is of the best product there: 780 of 989 TFLOP/s, H100 (gist Chillee/2ec89696)."""
 BOARDS = {
     "ada": {"compute": min(1.0, round(IN_MODEL * 179.2 / 165, 3))},
     "consumer-blackwell": {"compute": round(IN_MODEL * 457.6 / 503.8, 3), "link": round(22.2 / 64, 3)},
 }
-"""Boards without NVLink, from kernels alone: measured bf16 products (RTX 4090, RTX PRO 6000), NCCL's all-reduce over PCIe 5."""
+"""Boards without NVLink, from kernels alone: bf16 products on both cards, NCCL's all-reduce over PCIe 5."""
 BOARD_SOURCE = (
     "Hopper's constants but for compute and link: best bf16 products by cuBLASLt (xzwgit/gpu-flops-bench @14a1e5e, "
     "README: RTX 4090 179.2, RTX PRO 6000 457.6 TFLOP/s) times 0.95, what a model reaches of them on Hopper; NCCL's "

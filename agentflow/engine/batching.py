@@ -16,7 +16,18 @@ from agentflow.engine.batching_state import Batches, Calls, Replica, StepLaw, St
 from agentflow.errors import CapacityError, UsageError
 from agentflow.plan.layout import F64, I64
 
-__all__ = ["POLICIES", "Fleet", "Pool", "Replica", "Served", "StepLaw", "StepTable", "Token", "batching_needs_compile", "serve"]
+__all__ = [
+    "POLICIES",
+    "Fleet",
+    "Pool",
+    "Replica",
+    "Served",
+    "StepLaw",
+    "StepTable",
+    "Token",
+    "batching_needs_compile",
+    "serve",
+]
 
 POLICIES = {"round_robin": S.ROUND_ROBIN, "least_loaded": S.LEAST_LOADED, "prefix_affinity": S.PREFIX_AFFINITY}
 
@@ -39,8 +50,8 @@ class Fleet:
     decode : sequence of Replica
         Where answers are decoded once the cache was handed over; empty: where their prompts were.
     policy : str
-        `round_robin`, `least_loaded` (fewest requests that run or wait), or `prefix_affinity`: requests of one key go to one
-        replica, while it has at most `spill` requests more than the least loaded.
+        `round_robin`, `least_loaded` (fewest requests that run or wait), or `prefix_affinity`: requests of one key go
+        to one replica, while it has at most `spill` requests more than the least loaded.
     spill : int
     handover_seconds, handover_seconds_per_token : float
         For the cache of a prompt to get from a prefilling to a decoding replica.
@@ -147,9 +158,11 @@ def serve(
     router[[S.T_REQUESTS, S.T_PREFILLS, S.T_DECODES]] = many, len(fleet.replicas), len(fleet.decode)
     router[[S.T_POLICY, S.T_SPILL]] = POLICIES[fleet.policy], fleet.spill
     handover = np.array([fleet.handover_seconds, fleet.handover_seconds_per_token])
-    columns = (np.ascontiguousarray(column[order]) for column in (times, prompt, cached, output, key))
     way = many if fleet.decode else 1
-    calls = Calls(*columns, router, handover, np.zeros(way), np.zeros(way, np.int64))
+    calls = Calls(
+        times[order], prompt[order], cached[order], output[order], key[order],
+        router, handover, np.zeros(way), np.zeros(way, np.int64),
+    )  # fmt: skip
     batches = new_batches(every, many)
     with compiling():
         kernel(batches, calls)

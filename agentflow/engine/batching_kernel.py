@@ -343,7 +343,7 @@ def run_on(B, r):  # type: ignore[no-untyped-def]
 
 @compiled
 def plan(B, r, now):  # type: ignore[no-untyped-def]
-    """Plan a step; returns its seconds, 0 if there is nothing to do. What it yields is noted on the side of the next."""
+    """Plan a step; returns its seconds, 0 if there is nothing to do. Notes what it yields on the side of the next."""
     B.replica_i[r, S.R_NEXT_NOTES] = 0
     B.replica_i[r, S.R_CHANGED] = 0
     B.replica_i[r, S.R_SHORT] = 0
@@ -523,8 +523,8 @@ def cut(B, r, now):  # type: ignore[no-untyped-def]
 def change(B, r):  # type: ignore[no-untyped-def]
     """Let the batch of a replica change, at the moment that `Y_NEXT` names; sets the next one.
 
-    Returns how many requests have their first or last token now; `B.told` lists them as 4 id + NOTE_FIRST | NOTE_LAST, in
-    the order of their admission within first ones and last ones of a step.
+    Returns how many requests have their first or last token now; `B.told` lists them as 4 id + NOTE_FIRST |
+    NOTE_LAST: those whose prompt ends first, then those that end, each in the order of their admission.
     """
     now, alike = B.replica_f[r, S.Y_NEXT], B.replica_i[r, S.R_ALIKE]
     told = np.int64(0)
@@ -606,15 +606,18 @@ def leave_running(B, r, q):  # type: ignore[no-untyped-def]
 def submit(B, r, q, now, prompt, cached, loaded, output):  # type: ignore[no-untyped-def]
     """Let request q arrive at a replica; `change` is due when the replica's `Y_NEXT` says.
 
-    Whole blocks of `cached` tokens are found in the prefix cache. With `loaded` tokens handed over from elsewhere (0: none)
-    nothing of them is computed; if they are the whole prompt, the first token is known too. The caller sees to it that
-    `output` is at least 1, that changes before `now` are made, and that the request fits a replica by itself.
+    Whole blocks of `cached` tokens are found in the prefix cache. With `loaded` tokens handed over from elsewhere
+    (0: none) nothing of them is computed; if they are the whole prompt, the first token is known too. The caller
+    sees to it that `output` is at least 1, that changes before `now` are made, and that the
+    request fits a replica by itself.
     """
     handed = loaded >= prompt
     B.request_i[q, S.Q_PROMPT] = prompt
     B.request_i[q, S.Q_OUTPUT] = output
     B.request_i[q, S.Q_NEED] = prompt + 1 if handed else prompt
-    B.request_i[q, S.Q_CACHED] = prompt if handed else max(loaded, min(cached, prompt - 1) - beyond_blocks(B, r, min(cached, prompt - 1)))
+    found = min(cached, prompt - 1)
+    found -= beyond_blocks(B, r, found)
+    B.request_i[q, S.Q_CACHED] = prompt if handed else max(loaded, found)
     B.request_i[q, S.Q_FIRST] = 1 if handed else 0
     B.request_i[q, S.Q_STATE] = S.WAITING
     B.request_i[q, S.Q_PREEMPTED] = 0

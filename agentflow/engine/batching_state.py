@@ -1,7 +1,7 @@
 """The arrays of replicas that batch continuously: their limits and laws, their state, and the requests at them.
 
-Columns are named by a prefix for the table: G limits (integers) and S the law of a step (floats) of a replica, R and Y its
-state (integers, floats), Q and Z a request at it (integers, floats).
+Columns are named by a prefix for the table: G limits (integers) and S the law of a step (floats) of a replica, R and
+Y its state (integers, floats), Q and Z a request at it (integers, floats), T the router.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ G_COLUMNS = 12
 S_SEQUENCE, S_KV, S_PAIR, S_MIXED_KV = range(4)
 S_COLUMNS = 4
 
-# state: decoding sequences and the sum of their bases, plans so far, plans alike that follow, blocks ever freed and ever taken
+# state: decoding sequences, sum of their bases, plans so far, plans alike that follow, blocks ever freed and taken
 (
     R_DECODING, R_BASES, R_PLANS, R_ALIKE, R_FREED, R_TAKEN,
     R_PARTIAL, R_CHUNK, R_FIRST, R_LAST, R_RUNNING, R_HEAD, R_TAIL, R_WAITING,
     R_NOTES, R_NEXT_NOTES, R_SIDE, R_ACTIVE, R_PLANNED, R_ADMITTED, R_SHORT, R_PREEMPTIONS, R_CHANGED, R_TOKENS,
 ) = range(24)  # fmt: skip
 R_COLUMNS = 24
-# when the batch changes next; the regime: its start, then the first step, the next, and their growth; last plan's seconds
+# when the batch changes next; the regime: start, first step, the next, their growth; the last plan's seconds
 Y_NEXT, Y_START, Y_STEP, Y_FOLLOWING, Y_GROWTH, Y_PLAN, Y_BUSY = range(7)
 Y_COLUMNS = 7
 
-# a request: its lengths, what it has to compute before it decodes, what is computed or (decoding) that less the plans so far
+# a request: lengths, what it computes before it decodes, what is computed (when it decodes, less the plans so far)
 (
     Q_PROMPT, Q_OUTPUT, Q_CACHED, Q_NEED, Q_DONE, Q_STATE, Q_PREVIOUS, Q_NEXT, Q_PLACE, Q_ORDER,
     Q_EVICTED, Q_KEPT, Q_FIRST, Q_REPLICA, Q_PREEMPTED,
@@ -132,10 +132,11 @@ WIDTHS[Batches] = dict.fromkeys(Batches._fields, 1) | {
 class StepLaw:
     """Seconds of one iteration of the batch.
 
-    A step that only decodes takes ``fixed + max(weights, token x tokens) + experts x (1 - expert_miss ** tokens) + sequence x
-    sequences + kv x KV tokens``, where KV tokens are those that the batch's sequences hold after it. A step that also
-    computes prompts counts their tokens too; it runs other kernels, so that ``mixed_fixed`` and ``mixed_kv`` stand for
-    ``fixed`` and ``kv``, and takes ``pair`` for each pair of a prompt's token with one that it attends to.
+    A step that only decodes takes ``fixed + max(weights, token x tokens) + experts x (1 - expert_miss ** tokens) +
+    sequence x sequences + kv x KV tokens``, where KV tokens are those that the batch's sequences hold after it. A
+    step that also computes prompts counts their tokens too; it runs other kernels, so that ``mixed_fixed`` and
+    ``mixed_kv`` stand for ``fixed`` and ``kv``, and takes ``pair`` for each pair of a prompt's token with one that it
+    attends to.
 
     Parameters
     ----------
@@ -314,8 +315,9 @@ def new_batches(replicas: Sequence[Replica], requests: int) -> Batches:
     total = int(starts[-1])
     return Batches(
         limits, np.array([r.law.row() for r in replicas]), np.concatenate(tables), state, times,
-        np.zeros(int(phases[-1]), np.int64), np.zeros(total, np.int64), np.zeros(total, np.int64), np.zeros(2 * total, np.int64),
-        np.zeros(max(most), np.int64), np.zeros((requests, Q_COLUMNS), np.int64), np.full((requests, Z_COLUMNS), np.nan),
+        np.zeros(int(phases[-1]), np.int64), np.zeros(total, np.int64), np.zeros(total, np.int64),
+        np.zeros(2 * total, np.int64), np.zeros(max(most), np.int64),
+        np.zeros((requests, Q_COLUMNS), np.int64), np.full((requests, Z_COLUMNS), np.nan),
     )  # fmt: skip
 
 

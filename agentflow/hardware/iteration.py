@@ -1,4 +1,4 @@
-"""What one iteration of a continuous batch takes on a deployment: tables for schedulers that decide every iteration anew.
+"""What one iteration of a continuous batch takes on a deployment, in tables.
 
 `serving` asks how a deployment does under a steady load; here nothing is averaged. A step that only decodes is a
 decode step as there. A step that also computes prompts is a prefill of as many tokens as it has in all, whose
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from agentflow.hardware.architecture import parameters
 from agentflow.hardware.capacity import check
-from agentflow.hardware.demand import decode_demand, prefill_demand, usable_memory, weight_bytes
+from agentflow.hardware.demand import prefill_demand, usable_memory, weight_bytes
 from agentflow.hardware.serving import constants, decode_step_time
 from agentflow.hardware.timing import step_time
 from agentflow.schema.deployment import Deployment
