@@ -7,9 +7,10 @@ decoding sequences read their cache besides.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
-from agentflow.hardware.architecture import parameters
+from agentflow.hardware.architecture import kv_bytes_per_token, parameters
 from agentflow.hardware.capacity import check
 from agentflow.hardware.demand import prefill_demand, usable_memory, weight_bytes
 from agentflow.hardware.serving import constants, decode_step_time
@@ -84,6 +85,20 @@ def iteration_table(
     return IterationTable(
         tuple(plain), tuple(mixed), c.sequence_overhead, kv, MIXED_KV * kv, max(math, 0.0) / _FAR**2 / c.compute
     )
+
+
+def handover_seconds(deployment: Deployment) -> float:
+    """Seconds for each token's cache from a replica that prefills to one that decodes, all chips sending at once.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        Both of them; its chips' links say how fast. Infinite if they have none.
+    """
+    heads = deployment.model.attention.kv_heads if deployment.model.attention.kind == "gqa" else 1
+    share = kv_bytes_per_token(deployment.model, deployment.kv) / min(deployment.tensor_parallel, heads)
+    link = (deployment.chip.link_bandwidth or 0.0) * constants(deployment).link
+    return share / deployment.pipeline_parallel / link if link > 0 else math.inf
 
 
 def cache_blocks(deployment: Deployment, block_size: int = 16, utilisation: float = UTILISATION) -> int:

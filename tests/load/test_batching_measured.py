@@ -10,7 +10,15 @@ import pytest
 
 from agentflow.documents import load_deployment
 from agentflow.engine.batching import Replica, StepTable, serve
-from agentflow.hardware import cache_blocks, decode_step_time, iteration_table, memory_fit, prefill_time
+from agentflow.hardware import (
+    cache_blocks,
+    decode_step_time,
+    handover_seconds,
+    iteration_table,
+    memory_fit,
+    prefill_time,
+)
+from agentflow.schema.quantities import BYTES
 from benchmarks.batching_speed import agree
 from benchmarks.hardware_data import data_folder
 from benchmarks.serving_fit import Fit, Run, errors, fit, from_data_sheet, predict, read_runs
@@ -95,6 +103,14 @@ def test_blocks_are_what_memory_holds() -> None:
     table = d.model.vocabulary * d.model.hidden * 2 / (memory_fit(d, 1.0).per_sequence)
     assert tokens == pytest.approx(memory_fit(d, 1.0).sequences - table, rel=0.001)
     assert cache_blocks(d) < cache_blocks(d, utilisation=0.94)
+
+
+def test_a_cache_is_handed_over_at_the_speed_of_the_links() -> None:
+    d = load_deployment("llama-3.1-70b-8xh100")  # 320 KiB a token in bf16, an eighth on each chip
+    link = d.chip.link_bandwidth * d.engine.constants(d.chip.family).link
+    assert handover_seconds(d) == pytest.approx(320 * 1024 * BYTES[d.kv] / 2 / 8 / link)
+    alone = d.model_copy(update={"chip": d.chip.model_copy(update={"link_bandwidth": None})})
+    assert handover_seconds(alone) == float("inf")
 
 
 def test_a_deployment_serves(made_up: Run) -> None:
