@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from agentflow.hardware.architecture import kv_bytes_per_token, parameters
 from agentflow.hardware.capacity import check
 from agentflow.hardware.demand import prefill_demand, usable_memory, weight_bytes
@@ -27,6 +29,7 @@ UTILISATION = 0.9
 """Share of the memory that vLLM takes for weights and cache unless it is told otherwise (gpu_memory_utilization)."""
 
 _FAR = 1000.0
+_DENSE = 200  # tokens up to which each step is computed, and steps beyond, with straight lines between them
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +79,20 @@ def iteration_table(
     c = constants(deployment)
     plain = [0.0, *(decode_step_time(deployment, float(n), 0.0) for n in range(1, most + 1))]
     far, near = (decode_step_time(deployment, 1.0, context) for context in (2 * _FAR, _FAR))
-    mixed = [0.0]
-    for n in range(1, budget + 1):
-        demand = replace(prefill_demand(deployment, float(n)), attention_math=0.0, kv_read=0.0)
-        mixed.append(float(step_time(demand, c, prefill=True).total))
+    every = np.arange(1, budget + 1)
+    some = np.unique(np.concatenate([every[:_DENSE], np.geomspace(1, budget, _DENSE).astype(np.int64)]))
+    mixed = [0.0, *np.interp(every, some, [_mixed(deployment, float(n)) for n in some]).tolist()]
     math = prefill_demand(deployment, 2 * _FAR).attention_math - 2 * prefill_demand(deployment, _FAR).attention_math
     kv = max((far - near) / _FAR, 0.0)
     return IterationTable(
         tuple(plain), tuple(mixed), c.sequence_overhead, kv, MIXED_KV * kv, max(math, 0.0) / _FAR**2 / c.compute
     )
+
+
+def _mixed(deployment: Deployment, tokens: float) -> float:
+    """Seconds of a step of so many tokens, attention left out."""
+    demand = replace(prefill_demand(deployment, tokens), attention_math=0.0, kv_read=0.0)
+    return float(step_time(demand, constants(deployment), prefill=True).total)
 
 
 def handover_seconds(deployment: Deployment) -> float:
