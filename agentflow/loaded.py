@@ -12,7 +12,19 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 I64 = NDArray[np.int64]
 
-_FACTS = ("arrivals", "rate", "users", "tenants", "replications", "warmup", "resources", "limits", "breakers")
+_FACTS = (
+    "arrivals",
+    "rate",
+    "users",
+    "tenants",
+    "replications",
+    "warmup",
+    "resources",
+    "limits",
+    "breakers",
+    "client",
+    "client_cores",
+)
 _WHOLE = {"capacity", "counts", "ended", "wait_hist", "limit_counts", "breaker_counts"}
 CAUSES = ("rpm", "rpd", "tpm", "tpd", "itpm", "otpm", "concurrency")
 """What a rate limit turns an attempt away for."""
@@ -52,6 +64,10 @@ class Load:
         Attempts that passed, then those turned away by each of `CAUSES`, shape (R, Q, 8).
     breaker_counts
         How often each breaker opened, and the attempts that it refused, shape (R, J, 2).
+    client, client_cores
+        The client as it was named, and the cores of all its processes; empty and 0 without one.
+    client_use
+        Core-seconds asked of the client, seconds waited for them, and how often they were asked for, shape (R, 3).
     arrival_s, end_s
         When each run arrived and when its last step had ended, from its replication's start (s), shape (N,).
     """
@@ -76,6 +92,9 @@ class Load:
     limit_counts: I64
     breakers: tuple[str, ...]
     breaker_counts: I64
+    client: str
+    client_cores: int
+    client_use: F64
     arrival_s: F64
     end_s: F64
 
@@ -105,7 +124,7 @@ def read_load(facts: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> 
     shapes: dict[str, tuple[int, ...]] = {
         "areas": (r, k, 4), "counts": (r, k, 3), "window_s": (r,), "ended": (r,), "capacity": (k,), "work": (k,),
         "limit_rates": (q, 6), "limit_asks": (q, 3), "limit_counts": (r, q, 8),
-        "breaker_counts": (r, len(load.breakers), 2),
+        "breaker_counts": (r, len(load.breakers), 2), "client_use": (r, 3),
     }  # fmt: skip
     for name, column in columns.items():
         dtype = np.dtype(np.int64 if name in _WHOLE else np.float64)

@@ -7,7 +7,7 @@ groq/llama-3.1-70b@2024-09 --backend fireworks/llama-3.1-70b@2024-09
 
 The same chain of eight on each backend of that month, over the same random numbers. Together has no profile of that
 month; its own of August 2025 stands in, marked +. The H100 server is the roofline of this package at 16 requests at a
-time with vLLM of 2025, which is faster than that of the month: a bound in favour of the GPU, marked *.
+time with vLLM of 2026, which is faster than that of the month: a bound in favour of the GPU, marked *.
 """
 
 from __future__ import annotations

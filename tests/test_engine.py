@@ -44,7 +44,11 @@ def test_a_faster_backend_lengthens_no_run(name: str) -> None:
     fast = backend("x", ttft={"lognormal": {"p50": 0.5, "p95": 1.5}}, rate={"lognormal": {"p50": 80, "p95": 120}})
     one = run_plan(compile_plan(found, {"*": slow}), 4000)
     two = run_plan(compile_plan(found, {"*": fast}), 4000)
-    assert (two.e2e_s <= one.e2e_s + 1e-9).all()
+    # a slow call that runs into its timeout once too often ends the run, and sooner
+    lost = [name in ("failed", "deadline_exceeded") for name in one.outcome_names]
+    ended = ~np.isin(one.outcome, np.flatnonzero(lost)) & ~np.isin(two.outcome, np.flatnonzero(lost))
+    assert ended.mean() > 0.5
+    assert (two.e2e_s <= one.e2e_s + 1e-9)[ended].all()
 
 
 def test_the_normal_table_agrees_with_the_standard_library() -> None:

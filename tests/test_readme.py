@@ -41,6 +41,13 @@ def test_python_sessions_print_what_is_shown(monkeypatch: pytest.MonkeyPatch) ->
     assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test).failed == 0
 
 
+def test_every_claim_has_the_command_that_reproduces_it() -> None:
+    section = PAGE.partition("## How right it is")[2].partition("\n## ")[0]
+    claims = [claim for claim in re.split(r"^- ", section, flags=re.MULTILINE) if re.search(r"\d", claim)]
+    assert len(claims) >= 6
+    assert [claim for claim in claims if not re.search(r"`(agentflow|pytest|python) [^`]+`", claim)] == []
+
+
 def test_links_and_pictures_exist() -> None:
     targets = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", PAGE)
     assert targets

@@ -81,8 +81,7 @@ class JsonBaseline:
         d, parts = self.document, name.split(".")
         head = {"e2e": "e2e_s", "ttft": "ttft_s", "cost": "cost_usd", "energy": "energy_j"}.get(parts[0], parts[0])
         if head == "outcomes":
-            share = float(d["outcomes"].get(name.partition(".")[2], 0.0))
-            return Figure(name, "share", share_estimate(round(share * d["runs"]), int(d["runs"])))
+            return Figure(name, "share", self._share(float(d["outcomes"].get(name.partition(".")[2], 0.0))))
         if head == "steps":
             return self._step(name)
         if head in ("calls", "attempts", "tokens"):
@@ -91,12 +90,18 @@ class JsonBaseline:
         dimension = {"e2e_s": "seconds", "ttft_s": "seconds", "cost_usd": "usd", "energy_j": "joules"}[head]
         return Figure(name, dimension, _estimate(d[head][".".join(parts[1:])]))  # type: ignore[arg-type]
 
+    def _share(self, share: float) -> Estimate:
+        """Return a share of the runs; under load, where runs depend on one another, without an interval."""
+        if self.document.get("load") is not None:
+            return Estimate(share)
+        runs = int(self.document["runs"])
+        return share_estimate(round(share * runs), runs)
+
     def _step(self, name: str) -> Figure:
         """Walk to a step's figure; its path may have dots."""
         path, _, what = name.removeprefix("steps.").rpartition(".")
         if what == "critical_share":
-            share, runs = float(self.document["steps"][path]["critical_share"]), int(self.document["runs"])
-            return Figure(name, "share", share_estimate(round(share * runs), runs))
+            return Figure(name, "share", self._share(float(self.document["steps"][path]["critical_share"])))
         path = path.removesuffix(".latency_s").removesuffix(".latency")
         return Figure(name, "seconds", _estimate(self.document["steps"][path]["latency_s"][what]))
 
@@ -168,8 +173,8 @@ def is_paired(metrics: Metrics, baseline: Baseline) -> bool:
     """Whether run n of both has the same draws."""
     if not isinstance(baseline, ResultBaseline):
         return False
-    a, b = metrics.result, baseline.metrics.result
-    return (a.seed, a.runs) == (b.seed, b.runs)
+    a, b = metrics, baseline.metrics
+    return (a.result.seed, a.result.runs, a.replications) == (b.result.seed, b.result.runs, b.replications)
 
 
 def _difference(metrics: Metrics, baseline: Baseline, name: str, now: Estimate, then: Estimate) -> Estimate:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agentflow import documents
 from agentflow.analysis.arrivals import parse_arrivals
 from agentflow.analysis.assignment import BackendLike
 from agentflow.analysis.load import LoadReport, report_load, shape_of
 from agentflow.analysis.metrics import Metrics
-from agentflow.analysis.scenario import WorkflowLike, build_scenarios
+from agentflow.analysis.scenario import WorkflowLike, build_scenarios, plan_of
 from agentflow.analysis.setting import Setting
 from agentflow.analysis.slo import Slo, parse_slo
 from agentflow.engine.load import Pilot
@@ -66,6 +65,8 @@ class CapacityReport:
         What the load does at the rate; None where there is none.
     points
         The scenario at rising rates.
+    tiers
+        Tiers that the backends know, where none is chosen and nothing is shared.
     """
 
     label: str
@@ -76,6 +77,7 @@ class CapacityReport:
     saturates: bool
     at: LoadReport | None
     points: tuple[LoadPoint, ...]
+    tiers: tuple[str, ...] = ()
 
 
 def find_capacity(
@@ -198,24 +200,6 @@ def _crossing(at: Callable[[float], LoadPoint], name: str, limit: float, low: fl
     return low
 
 
-def capacities(
-    plans: Mapping[str, Plan],
-    slo: Slo,
-    runs: int,
-    seed: int = 0,
-    threads: int | None = None,
-    kind: str = "poisson",
-    told: Callable[[], None] | None = None,
-) -> Sequence[CapacityReport]:
-    """Find the capacity of each plan, by label."""
-    from agentflow.engine.load import pilot
-
-    return [
-        find_capacity(label, plan, pilot(plan, seed), slo, runs, seed, threads, kind, told)
-        for label, plan in plans.items()
-    ]
-
-
 def scenario_capacities(
     workflow: WorkflowLike,
     slo: str,
@@ -228,6 +212,7 @@ def scenario_capacities(
     threads: int | None = None,
     arrivals: str = "poisson",
     told: Callable[[], None] | None = None,
+    loading: Callable[[], None] | None = None,
 ) -> Sequence[CapacityReport]:
     """Find how much load a workflow bears on each backend.
 
@@ -241,17 +226,41 @@ def scenario_capacities(
         A kind of arrivals without its rate: `poisson`, `constant`, `gamma,cv=3`.
     told
         Is called after each rate.
+    loading
+        Is called once before load is simulated, which where nothing is shared it is not.
 
     Raises
     ------
     AgentflowError
         If a name, a document or the objective makes no sense.
     """
-    from agentflow.plan import compile_plan
-
     objective = parse_slo(slo)
     if runs < 1:
         raise UsageError("at least one run is needed")
     scenarios = build_scenarios(workflow, backends, assign, setting)
-    plans = {s.label: compile_plan(s.workflow, s.assignment, documents.position_of) for s in scenarios}
-    return capacities(plans, objective, runs, seed, threads, arrivals, told)
+    _written(arrivals, 1.0)
+    plans = [plan_of(scenario) for scenario in scenarios]
+    if loading is not None and any(_shares(plan) for plan in plans):
+        loading()
+    found = []
+    for scenario, plan in zip(scenarios, plans, strict=True):
+        if _shares(plan):
+            alone = _pilot(plan, seed)
+            found.append(find_capacity(scenario.label, plan, alone, objective, runs, seed, threads, arrivals, told))
+            continue
+        single = _alone(plan, objective, runs, seed, threads)
+        rate = None if single.value <= objective.limit else Estimate(0.0, 0.0, 0.0)
+        tiers = dict.fromkeys(limit.tier for b in scenario.assignment.values() for limit in b.limits)
+        found.append(CapacityReport(scenario.label, objective, single, rate, None, False, None, (), tuple(tiers)))
+    return found
+
+
+def _shares(plan: Plan) -> bool:
+    """Whether runs of a plan meet anywhere that has a bound."""
+    return bool(plan.resources or plan.limits)
+
+
+def _pilot(plan: Plan, seed: int) -> Pilot:
+    from agentflow.engine.load import pilot
+
+    return pilot(plan, seed)

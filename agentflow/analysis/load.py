@@ -58,7 +58,8 @@ def shape_of(plan: Plan, arrivals: Arrivals, alone: Pilot, runs: int) -> Shape:
             gap = (1.0 - math.sqrt(min(load, 0.98))) ** 2
             relaxation = max(relaxation, work / calls / (resource.concurrency * gap))
     longest = float(alone.e2e_s[int(0.99 * len(alone.e2e_s))])
-    return Shape(replications, max(20, math.ceil(arrivals.rate * (longest + 10.0 * relaxation))), each)
+    fewest = 20 if plan.client is None else 200  # its cores' queue is not among the resources
+    return Shape(replications, max(fewest, math.ceil(arrivals.rate * (longest + 10.0 * relaxation))), each)
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,16 @@ class BreakerReport:
 
 
 @dataclass(frozen=True)
+class ClientReport:
+    """What the client's cores did: share that was asked of them, and the mean wait of a call for them (s)."""
+
+    name: str
+    cores: int
+    asked: Estimate
+    wait_s: Estimate
+
+
+@dataclass(frozen=True)
 class LoadReport:
     """What load did to a scenario.
 
@@ -149,6 +160,8 @@ class LoadReport:
         `stable`, `near` (above 0.9 of the capacity), `unstable`.
     resources, limits, breakers
         In the order of the plan.
+    client
+        None where SDK and framework cost nothing.
     """
 
     arrivals: str
@@ -164,6 +177,7 @@ class LoadReport:
     goodput: Estimate | None = None
     limits: tuple[LimitReport, ...] = ()
     breakers: tuple[BreakerReport, ...] = ()
+    client: ClientReport | None = None
 
 
 def report_load(result: Result, slo: Slo | None = None) -> LoadReport | None:
@@ -201,6 +215,7 @@ def report_load(result: Result, slo: Slo | None = None) -> LoadReport | None:
             BreakerReport(name, int(opened), int(refused))
             for name, (opened, refused) in zip(load.breakers, load.breaker_counts.sum(axis=0), strict=True)
         ),
+        client=_client(load),
     )
 
 
@@ -213,6 +228,14 @@ def _limit(load: Load, k: int) -> LimitReport:
     )
     causes = {name: int(n) for name, n in zip(CAUSES, refused, strict=True) if n}
     return LimitReport(load.limits[k], offered, int(passed), causes)
+
+
+def _client(load: Load) -> ClientReport | None:
+    if not load.client_cores:
+        return None
+    busy, waited, bursts = load.client_use.T
+    asked = mean_estimate(busy / np.maximum(load.window_s, 1e-300) / load.client_cores)
+    return ClientReport(load.client, load.client_cores, asked, mean_estimate(waited / np.maximum(bursts, 1)))
 
 
 def _makespans(load: Load) -> NDArray[np.float64]:
@@ -243,6 +266,16 @@ def _resource(load: Load, k: int) -> ResourceReport:
 
 def warnings_of(report: LoadReport) -> list[str]:
     """Say what the figures cannot be trusted for."""
+    said = []
+    if report.client is not None and report.client.asked.value >= NEAR:
+        said.append(
+            f"the client's cores are asked for {report.client.asked.value:.0%} of their time: the framework, not the "
+            "backends, bounds what this process can do; spread it over --client ..,processes=N"
+        )
+    return said + _backend_warnings(report)
+
+
+def _backend_warnings(report: LoadReport) -> list[str]:
     if report.capacity is None or report.rate is None or report.state == "stable":
         return []
     most, name = report.capacity

@@ -24,9 +24,12 @@ _MORE = 4.0
 def difference(a: Metrics, b: Metrics, column: str, stat: Stat) -> Estimate:
     """Estimate how much larger the mean or a quantile of a per-run column is in `a` than in `b`.
 
-    Both have the same seed and number of runs.
+    Both have the same seed and number of runs, and of replications: under load it is these that are independent.
     """
     x, y = getattr(a.result, column), getattr(b.result, column)
+    if a.replications > 1:
+        value = a.column(column, stat).value - b.column(column, stat).value
+        return _about(value, a.by_replication(x, stat) - b.by_replication(y, stat))
     if stat == "mean":
         return mean_estimate(x - y)
     first, second = a.column(column, stat), b.column(column, stat)
@@ -38,6 +41,11 @@ def log_ratio(a: Metrics, b: Metrics, column: str, stat: Stat) -> Estimate | Non
     first, second = a.column(column, stat), b.column(column, stat)
     if min(first.value, second.value) <= 0.0:
         return None
+    if a.replications > 1:
+        rows = [m.by_replication(getattr(m.result, column), stat) for m in (a, b)]
+        if min(float(row.min()) for row in rows) <= 0.0:
+            return None
+        return _about(math.log(first.value / second.value), np.log(rows[0] / rows[1]))
     if stat == "mean":
         relative = getattr(a.result, column) / first.value - getattr(b.result, column) / second.value
         half = mean_estimate(relative).half_width
@@ -48,6 +56,12 @@ def log_ratio(a: Metrics, b: Metrics, column: str, stat: Stat) -> Estimate | Non
     x, y = getattr(a.result, column), getattr(b.result, column)
     correlation = shared(x, first.value, y, second.value, stat)
     return _apart(first.map(math.log), second.map(math.log), correlation)
+
+
+def _about(value: float, each: NDArray[np.float64]) -> Estimate:
+    """Return a figure with Student's interval from what each replication finds."""
+    half = mean_estimate(each).half_width or 0.0
+    return Estimate(value, value - half, value + half)
 
 
 def shared(x: NDArray[Any], x_quantile: float, y: NDArray[Any], y_quantile: float, p: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from agentflow import documents
@@ -17,7 +18,7 @@ from agentflow.analysis.precision import run_to_precision
 from agentflow.analysis.setting import Setting
 from agentflow.engine.arrivals import Arrivals
 from agentflow.errors import UsageError, listed, quoted
-from agentflow.plan import Plan
+from agentflow.plan import Client, Plan, compile_plan
 from agentflow.result import Result
 from agentflow.schema import Backend, Workflow
 
@@ -36,6 +37,7 @@ class Scenario:
     workflow: Workflow
     assignment: Mapping[str, Backend]
     notes: tuple[str, ...] = ()
+    client: Client | None = None
 
 
 def simulate(
@@ -50,6 +52,7 @@ def simulate(
     arrivals: str | None = None,
     progress: Progress | None = None,
     setting: Setting | None = None,
+    checkpoint: Path | None = None,
 ) -> Result:
     """Simulate a workflow.
 
@@ -77,6 +80,8 @@ def simulate(
         Is told how many runs are done, and of how many.
     setting
         The user's region, and trends of prices and speeds to another date.
+    checkpoint
+        Under load: folder of the replications that are done, from which a simulation that was killed goes on.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def simulate(
     """
     document = load(workflow)
     scenario = build_scenarios(document, backend, assign, setting)[0]
-    return run_scenarios([scenario], runs, seed, threads, precision, progress, arrivals)[0]
+    return run_scenarios([scenario], runs, seed, threads, precision, progress, arrivals, checkpoint)[0]
 
 
 def compare(
@@ -145,6 +150,7 @@ def build_scenarios(
             workflow,
             _placed(assign_backends(workflow, place, assign), setting),
             tuple(setting.notes()) if setting else (),
+            setting.client if setting else None,
         )
         for workflow in loaded
         for place in places
@@ -199,17 +205,17 @@ def run_scenarios(
     precision: float | None = None,
     progress: Progress | None = None,
     arrivals: str | None = None,
+    checkpoint: Path | None = None,
 ) -> Sequence[Result]:
     """Run scenarios with the same seed and number of runs, to a precision if one is asked for."""
     from agentflow.engine import run_plan  # numba takes half a second to import
-    from agentflow.plan import compile_plan
 
     if runs < 1:
         raise UsageError("at least one run is needed")
     if precision is not None and not 0.0 < precision < 1.0:
         raise UsageError("the precision is a share between 0 and 1, such as 2%")
     coming = None if arrivals is None else parse_arrivals(arrivals)
-    plans = [compile_plan(scenario.workflow, scenario.assignment, documents.position_of) for scenario in scenarios]
+    plans = [plan_of(scenario) for scenario in scenarios]
 
     def alone(count: int) -> list[Result]:
         results = []
@@ -218,10 +224,18 @@ def run_scenarios(
             results.append(run_plan(plan, count, seed, threads=threads, progress=report))
         return results
 
-    batch = alone if coming is None else loaded_batch(plans, coming, arrivals or "", seed, threads, progress)
+    batch = (
+        alone if coming is None else loaded_batch(plans, coming, arrivals or "", seed, threads, progress, checkpoint)
+    )
     results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
     pairs = zip(scenarios, results, strict=True)
     return [replace(result, manifest=result.manifest | _facts(scenario)) for scenario, result in pairs]
+
+
+def plan_of(scenario: Scenario) -> Plan:
+    """Compile a scenario."""
+    plan = compile_plan(scenario.workflow, scenario.assignment, documents.position_of)
+    return replace(plan, client=scenario.client)
 
 
 def loaded_batch(
@@ -231,6 +245,7 @@ def loaded_batch(
     seed: int,
     threads: int | None,
     progress: Progress | None,
+    checkpoint: Path | None = None,
 ) -> Callable[[int], list[Result]]:
     """Return what runs plans under the same load, cut up in the same way so that their runs are paired."""
     from agentflow.engine.load import pilot, run_load
@@ -243,7 +258,7 @@ def loaded_batch(
         total, results = shape.replications * shape.runs, []
         for done, (plan, single) in enumerate(zip(plans, alone, strict=True)):
             report = _part(progress, done * total, len(plans) * total)
-            results.append(run_load(plan, arrivals, shape, seed, threads, report, written, single))
+            results.append(run_load(plan, arrivals, shape, seed, threads, report, written, single, checkpoint))
         return results
 
     return batch

@@ -6,10 +6,12 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from agentflow.analysis.client import SOURCE
 from agentflow.analysis.region import WARM, from_region
 from agentflow.analysis.trends import Trend, project
 from agentflow.documents import load_network
 from agentflow.errors import UsageError, listed, quoted
+from agentflow.plan import Client
 from agentflow.schema import Backend
 
 
@@ -29,6 +31,8 @@ class Setting:
         The date of the scenario; needed with a trend.
     tier
         The customer's tier, whose rate limits count under load, where a backend has one of that name.
+    client
+        What SDK and framework cost, under load.
     """
 
     region: str | None = None
@@ -37,6 +41,7 @@ class Setting:
     speed: Trend | None = None
     when: datetime.date | None = None
     tier: str | None = None
+    client: Client | None = None
 
     def __post_init__(self) -> None:
         if (self.price or self.speed) and self.when is None:
@@ -74,6 +79,8 @@ class Setting:
                 notes.append(f"{what} {trend.text} from each profile's date to {self.when}, an extrapolation")
         if self.tier is not None:
             notes.append(f"the rate limits of {quoted(self.tier)} as token buckets, full at first")
+        if self.client is not None:
+            notes.append(f"client {self.client.name}: {SOURCE}")
         return notes
 
 

@@ -9,6 +9,7 @@ import typer
 from agentflow.cli import output
 from agentflow.cli.simulate import (
     Assign,
+    Client,
     Json,
     Plot,
     Runs,
@@ -32,18 +33,20 @@ def capacity(
     threads: Threads = None,
     arrivals: Annotated[str, typer.Option(help="A kind without its rate: poisson, constant, gamma,cv=3.")] = "poisson",
     tier: Tier = None,
+    client: Client = None,
     json: Json = False,
     plot: Plot = None,
 ) -> None:
     """Find the highest arrival rate that holds an objective, with its interval."""
     check_plot(plot)
     assigned = assignments(assign)
-    setting = read_setting(None, False, None, None, None, tier)
+    setting = read_setting(None, False, None, None, None, tier, client)
     from agentflow.analysis.capacity import scenario_capacities
 
-    output.announce_compiling(loaded=True)
+    output.announce_compiling()
     found = scenario_capacities(workflow, slo, backend or None, assign=assigned, setting=setting, runs=runs, seed=seed,
-                                threads=threads, arrivals=arrivals)  # fmt: skip
+                                threads=threads, arrivals=arrivals,
+                                loading=lambda: output.announce_compiling(loaded=True))  # fmt: skip
     if plot is not None:
         from agentflow.report.capacity import plot_capacity
 

@@ -50,6 +50,10 @@ Arrive = Annotated[
     typer.Option(help="Runs meet: poisson:0.5/s, gamma:2/s,cv=3, closed:20,think=5s, batch:2000, trace:FILE."),
 ]
 Tier = Annotated[str | None, typer.Option(help="The customer's tier, whose rate limits count: needs --arrivals.")]
+Client = Annotated[
+    str | None,
+    typer.Option(help="What the framework costs: openai, langgraph, openai-agents, pydantic-ai; needs --arrivals."),
+]
 Objective = Annotated[str | None, typer.Option(help="Objective such as 'p95<20s', for the goodput: needs --arrivals.")]
 Region = Annotated[str | None, typer.Option(help="Where the user is, such as eu-hetzner; see backends/network.yaml.")]
 NewConnections = Annotated[bool, typer.Option("--new-connections", help="Each call opens a connection of its own.")]
@@ -69,6 +73,7 @@ def run(
     precision: Precision = None,
     arrivals: Arrive = None,
     tier: Tier = None,
+    client: Client = None,
     slo: Objective = None,
     fail_if: FailIf = None,
     baseline: Annotated[
@@ -82,13 +87,17 @@ def run(
     json: Json = False,
     plot: Plot = None,
     save: Annotated[Path | None, typer.Option(help="Save the result, with a column a run.")] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Folder to go on from after a kill, replication by replication; needs --arrivals."),
+    ] = None,
 ) -> None:
     """Simulate a workflow: how long until the answer, and where the seconds go."""
     gates = read_gates(fail_if)
     check_plot(plot)
-    _check_loaded(arrivals, tier=tier, slo=slo)
+    _check_loaded(arrivals, tier=tier, client=client, slo=slo, checkpoint=checkpoint)
     wanted, assigned = _precision(precision), assignments(assign)
-    setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier)
+    setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier, client)
     from agentflow.analysis.baseline import load_baseline
     from agentflow.analysis.gates import check, require_baseline
     from agentflow.analysis.metrics import Metrics
@@ -102,7 +111,8 @@ def run(
     output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
         result = simulate(workflow, backend, assign=assigned, runs=runs, seed=seed, threads=threads,
-                          precision=wanted, arrivals=arrivals, progress=progress, setting=setting)  # fmt: skip
+                          precision=wanted, arrivals=arrivals, progress=progress, setting=setting,
+                          checkpoint=checkpoint)  # fmt: skip
     metrics = Metrics(result)
     checked = [check(metrics, gate, before) for gate in gates]
     if before is not None and before.workflow != result.workflow:
@@ -136,6 +146,7 @@ def compare(
     precision: Precision = None,
     arrivals: Arrive = None,
     tier: Tier = None,
+    client: Client = None,
     baseline: Annotated[
         str | None, typer.Option(help="What the others are compared with; by default the slowest.")
     ] = None,
@@ -151,9 +162,9 @@ def compare(
     """Compare backends, or workflows, over the same random numbers: "3.1 ± 0.1 times faster"."""
     gates = read_gates(fail_if)
     check_plot(plot)
-    _check_loaded(arrivals, tier=tier)
+    _check_loaded(arrivals, tier=tier, client=client)
     wanted, assigned = _precision(precision), assignments(assign)
-    setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier)
+    setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier, client)
     from agentflow.analysis.scenario import compare as compare_scenarios
 
     output.announce_compiling(loaded=arrivals is not None)
@@ -246,11 +257,11 @@ def _precision(text: str | None) -> float | None:
     return share
 
 
-def _check_loaded(arrivals: str | None, **only: str | None) -> None:
+def _check_loaded(arrivals: str | None, **only: object) -> None:
     """Refuse options that say nothing of runs that are alone."""
     for name, value in only.items():
         if value is not None and arrivals is None:
-            raise UsageError(f"--{name}: runs that are alone meet no limit; add --arrivals, such as poisson:0.5/s")
+            raise UsageError(f"--{name}: runs that are alone share nothing; add --arrivals, such as poisson:0.5/s")
 
 
 def read_setting(
@@ -260,14 +271,16 @@ def read_setting(
     speed: str | None,
     when: str | None,
     tier: str | None = None,
+    client: str | None = None,
 ) -> Setting | None:
     """Read where and when the scenario takes place."""
     if new_connections and region is None:
         raise UsageError("--new-connections: say from where with --region")
-    if all(said is None for said in (region, price, speed, when, tier)):
+    if all(said is None for said in (region, price, speed, when, tier, client)):
         return None
     import datetime
 
+    from agentflow.analysis.client import parse_client
     from agentflow.analysis.setting import Setting
     from agentflow.analysis.trends import parse_trend, parse_when
 
@@ -279,6 +292,7 @@ def read_setting(
         speed=None if speed is None else parse_trend(speed),
         when=None if when is None else parse_when(when, today),
         tier=tier,
+        client=None if client is None else parse_client(client),
     )
 
 

@@ -79,6 +79,8 @@ class Look:
         Input and output tokens that were used under each.
     breakers : int64[J, 2]
         How often each breaker opened, and the attempts that it refused.
+    client : float64[3]
+        Core-seconds that were asked of the client, seconds waited for them, and how often they were asked for.
     """
 
     clock: float
@@ -89,6 +91,7 @@ class Look:
     limits: I64
     tokens: F64
     breakers: I64
+    client: F64
 
     def since(self, earlier: Look) -> Look:
         """Return the differences to an earlier look."""
@@ -101,6 +104,7 @@ class Look:
             self.limits - earlier.limits,
             self.tokens - earlier.tokens,
             self.breakers - earlier.breakers,
+            self.client - earlier.client,
         )
 
 
@@ -240,6 +244,7 @@ class Timeline:
             _together(pools.limit_i[:, E.M_ADMITTED :], limits),
             _together(pools.limit_f[:, E.G_IN : E.G_OUT + 1], limits),
             breakers.copy(),
+            pools.client_f[:, E.Z_BUSY : E.Z_BURSTS + 1].sum(axis=0),
         )
 
 

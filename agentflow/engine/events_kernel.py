@@ -343,6 +343,8 @@ def serve(P, Q, W, O, f, r, waited):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_STATE] = E.SERVED
     plan_end(P, Q, W, O, f, waited)
     schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+    if Q.client[E.O_CHUNK] > 0.0:
+        expect_stream(P, Q, W, O, f)
 
 
 @compiled
@@ -398,7 +400,7 @@ def wait_for_slot(P, Q, W, O, f, r):  # type: ignore[no-untyped-def]
         schedule(W, f, W.ff[f, E.A_T0] + bound, E.K_END)
 
 
-@inlined
+@compiled
 def turn_away(P, Q, W, O, f, retry_after):  # type: ignore[no-untyped-def]
     """Let an attempt fail with `rate_limit` where it has reached its backend."""
     W.fi[f, E.F_RES] = -1
@@ -552,6 +554,81 @@ def refuse(W, f, now):  # type: ignore[no-untyped-def]
     schedule(W, f, now, E.K_END)
 
 
+# --- the client ------------------------------------------------------------------------------------------------
+
+
+@inlined
+def process_of(Q, W, f):  # type: ignore[no-untyped-def]
+    """Row of the client process in which an attempt's run lives."""
+    return W.slot_i[W.fi[f, E.F_SLOT], E.I_RUN] % np.int64(Q.client[E.O_PROCESSES])
+
+
+@compiled
+def work_off(Q, W, c, t):  # type: ignore[no-untyped-def]
+    """Bring a process's unfinished work to a moment of the timeline: chunks flow in, its cores work it off."""
+    passed = t - W.client_f[c, E.Z_AT]
+    flow = W.client_f[c, E.Z_FLOW]
+    W.client_f[c, E.Z_AT] = t
+    W.client_f[c, E.Z_BUSY] += flow * passed
+    W.client_f[c, E.Z_WORK] = max(0.0, W.client_f[c, E.Z_WORK] + (flow - Q.client[E.O_CORES]) * passed)
+
+
+@compiled
+def burst(Q, W, f, t, cpu):  # type: ignore[no-untyped-def]
+    """Let a process do something for an attempt after all that it has been asked before; return how long it takes."""
+    c = process_of(Q, W, f)
+    work_off(Q, W, c, t)
+    wait = W.client_f[c, E.Z_WORK] / Q.client[E.O_CORES]
+    W.client_f[c, E.Z_WORK] += cpu
+    W.client_f[c, E.Z_BUSY] += cpu
+    W.client_f[c, E.Z_WAITED] += wait
+    W.client_f[c, E.Z_BURSTS] += 1.0
+    return wait + cpu
+
+
+@compiled
+def expect_stream(P, Q, W, O, f):  # type: ignore[no-untyped-def]
+    """Schedule the first token of an attempt, whose chunks from then on ask for the client's cores."""
+    first = W.ff[f, E.A_NET] + W.ff[f, E.A_WAIT] + W.ff[f, E.A_STALL] + W.ff[f, E.A_PREFILL]
+    first += span(W.ff[f, E.A_GAP], W.ff[f, E.A_GROWTH], W.ff[f, E.A_REASONING])
+    if first < W.ff[f, E.A_LENGTH] and W.fi[f, E.F_KIND] != L.TIMEOUT:
+        moment = W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + W.ff[f, E.A_T0] + first
+        push(W, moment, next_key(W, E.K_STREAM), (np.int64(f) << 32) | W.fi[f, E.F_GEN])
+
+
+@compiled
+def begin_stream(Q, W, f, clock):  # type: ignore[no-untyped-def]
+    """The first token of an attempt is there."""
+    rest, chunk = W.ff[f, E.A_OUT] - 1.0, Q.client[E.O_CHUNK]
+    W.ff[f, E.A_SHOWN] = burst(Q, W, f, clock, chunk)
+    if rest >= 1.0:
+        seen = W.ff[f, E.A_GAP] + W.ff[f, E.A_GROWTH] * W.ff[f, E.A_REASONING]
+        W.ff[f, E.A_FLOW] = chunk * rest / span(seen, W.ff[f, E.A_GROWTH], rest)
+        W.client_f[process_of(Q, W, f), E.Z_FLOW] += W.ff[f, E.A_FLOW]
+
+
+@compiled
+def end_stream(Q, W, f, t):  # type: ignore[no-untyped-def]
+    """No more chunks of an attempt come."""
+    c = process_of(Q, W, f)
+    work_off(Q, W, c, t)
+    W.client_f[c, E.Z_FLOW] = max(0.0, W.client_f[c, E.Z_FLOW] - W.ff[f, E.A_FLOW])
+    W.ff[f, E.A_FLOW] = 0.0
+
+
+@compiled
+def hand_over(P, Q, W, O, f, v, now, clock):  # type: ignore[no-untyped-def]
+    """An attempt's answer, or its error, is there: the client has to look at it."""
+    spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
+    seconds = burst(Q, W, f, clock, Q.client[E.O_AFTER])
+    if P.spec_i[spec, L.S_HEDGES] > 0:
+        W.ff[f, E.A_COMP + L.C_CLIENT] += seconds
+    else:
+        W.sf[v, L.F_COMP + L.C_CLIENT] += seconds
+    W.fi[f, E.F_STATE] = E.HANDLED
+    schedule(W, f, now + seconds, E.K_END)
+
+
 # --- one attempt -----------------------------------------------------------------------------------------
 
 
@@ -669,6 +746,7 @@ def begin_lean(P, Q, W, O, f, now, ttft, rate, out, ak):  # type: ignore[no-unty
     more = tokens - f_[place, L.P_TTFT_INPUT]
     out = whole(out)
     W.ff[f, E.A_T0] = now
+    W.ff[f, E.A_CLIENT] = 0.0
     W.ff[f, E.A_NET] = 0.0
     W.ff[f, E.A_STALL] = 0.0
     W.ff[f, E.A_PREFILL] = ttft + (more if more > 0.0 else 0.0) * f_[place, L.P_PREFILL]
@@ -701,6 +779,9 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
     ak = node_key + U64 * (np.uint64(W.fi[f, E.F_TRY]) + U1) * GOLDEN
     ra = -1.0
     W.ff[f, E.A_T0] = now
+    W.ff[f, E.A_CLIENT] = 0.0
+    W.ff[f, E.A_FLOW] = 0.0
+    W.ff[f, E.A_SHOWN] = 0.0
     W.fi[f, E.F_RES] = -1
     W.fi[f, E.F_LIMIT] = -1
     k = np.int64(Q.breaker[place])
@@ -731,6 +812,10 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
             reasoning = min(whole(W.value[L.Q_REASONING]), room)
         if P.place_i[place, L.P_NETWORK]:
             net = W.value[L.Q_NETWORK]
+        if Q.client[E.O_CORES] > 0.0:
+            client = burst(Q, W, f, W.slot_f[slot, E.T_ARRIVAL] + now, Q.client[E.O_BEFORE]) + Q.client[E.O_FIXED]
+            W.ff[f, E.A_CLIENT] = client
+            net += client
         chance = P.backend_f[b, L.B_STALL]
         if chance > 0.0 and uniform(draw_key(ak, L.Q_STALL)) < chance:
             stall = s * rare(P, P.backend_i[b, L.B_STALL_DIST], draw_key(ak, L.Q_STALL_TIME))
@@ -789,6 +874,8 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
         if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
             plan_end(P, Q, W, O, f, 0.0)
         schedule(W, f, now + W.ff[f, E.A_LENGTH], E.K_END)
+        if Q.client[E.O_CHUNK] > 0.0 and P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
+            expect_stream(P, Q, W, O, f)
     elif net > 0.0:
         W.fi[f, E.F_STATE] = E.ON_WAY
         W.ff[f, E.A_WAIT] = inf
@@ -809,9 +896,11 @@ def reach(P, Q, W, O, f):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_STATE] = E.SERVED
     plan_end(P, Q, W, O, f, 0.0)
     schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+    if Q.client[E.O_CHUNK] > 0.0:
+        expect_stream(P, Q, W, O, f)
 
 
-@inlined
+@compiled
 def add_parts(A, row, column, net, queue, prefill, reasoning, decode):  # type: ignore[no-untyped-def]
     """Add an attempt's seconds to a row of components."""
     A[row, column + L.C_NETWORK] += net
@@ -863,10 +952,31 @@ def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
         t_queue = min(length, t_queue)
         t_prefill = min(length, t_prefill)
         t_first = min(length, t_first)
+    client = min(t_net, W.ff[f, E.A_CLIENT])
     if hedged:
-        add_parts(W.ff, f, E.A_COMP, t_net, t_queue - t_net, t_prefill - t_queue, t_first - t_prefill, length - t_first)
+        W.ff[f, E.A_COMP + L.C_CLIENT] += client
+        add_parts(
+            W.ff,
+            f,
+            E.A_COMP,
+            t_net - client,
+            t_queue - t_net,
+            t_prefill - t_queue,
+            t_first - t_prefill,
+            length - t_first,
+        )
     else:
-        add_parts(W.sf, v, L.F_COMP, t_net, t_queue - t_net, t_prefill - t_queue, t_first - t_prefill, length - t_first)
+        W.sf[v, L.F_COMP + L.C_CLIENT] += client
+        add_parts(
+            W.sf,
+            v,
+            L.F_COMP,
+            t_net - client,
+            t_queue - t_net,
+            t_prefill - t_queue,
+            t_first - t_prefill,
+            length - t_first,
+        )
         W.si[v, L.V_BACKEND] = b
     W.fi[f, E.F_CALLED] += 1
     if W.fi[f, E.F_CALLED] == 1:
@@ -1005,6 +1115,8 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
         return True
     if state == E.REFUSED:
         return after_attempt(P, Q, W, O, f, np.int64(L.SERVER_ERROR), now)
+    if state == E.HANDLED:
+        return go_on(P, Q, W, O, f, v, spec, W.ff[f, E.A_FIRST], W.fi[f, E.F_ERR], now)
     if state == E.QUEUED:
         W.fi[f, E.F_ERR] = L.TIMEOUT
         W.fi[f, E.F_CUT] = 1
@@ -1018,7 +1130,20 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
         first = charge(P, Q, W, O, f, v, np.int64(spec), length, err)
         if W.fi[f, E.F_BREAKER] >= 0:
             tell_breaker(W, f, err, clock)
-    first += W.ff[f, E.A_T0]
+        if Q.client[E.O_CORES] > 0.0 and P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
+            if W.ff[f, E.A_FLOW] > 0.0:
+                end_stream(Q, W, f, clock)
+            W.ff[f, E.A_FIRST] = first + W.ff[f, E.A_T0] + W.ff[f, E.A_SHOWN]
+            if err != L.TIMEOUT:
+                hand_over(P, Q, W, O, f, v, now, clock)
+                return False
+    return go_on(P, Q, W, O, f, v, spec, first + W.ff[f, E.A_T0], err, now)
+
+
+@inlined
+def go_on(P, Q, W, O, f, v, spec, first, err, now):  # type: ignore[no-untyped-def]
+    """What follows an attempt that is over; return whether the next one begins."""
+    slot, node = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE]
     if err >= 0 or P.spec_i[spec, L.S_HEDGES] > 0:
         W.ff[f, E.A_FIRST] = first
         return after_attempt(P, Q, W, O, f, err, now)
@@ -1087,8 +1212,17 @@ def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
         else:
             W.sf[v, L.F_COMP + L.C_BACKOFF] -= unused
         return
+    if state == E.HANDLED:
+        unused = W.ff[f, E.A_END] - now
+        if P.spec_i[spec, L.S_HEDGES] > 0:
+            W.ff[f, E.A_COMP + L.C_CLIENT] -= unused
+        else:
+            W.sf[v, L.F_COMP + L.C_CLIENT] -= unused
+        return
     length = now - W.ff[f, E.A_T0]
     leave(P, Q, W, O, f, length, clock)
+    if W.ff[f, E.A_FLOW] > 0.0:
+        end_stream(Q, W, f, clock)
     if W.fi[f, E.F_BREAKER] >= 0:
         tell_breaker(W, f, np.int64(-2), clock)
     if length > 0.0:
@@ -1173,7 +1307,7 @@ def clear_use(P, Q, W, O, v, node):  # type: ignore[no-untyped-def]
         W.sf[v, c] = 0.0
 
 
-@inlined
+@compiled
 def spent(W, slot, column):  # type: ignore[no-untyped-def]
     """Tokens (column 0) or dollars of the visits that have ended."""
     u = W.slot_f
@@ -1295,7 +1429,7 @@ def cancel(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
     return True
 
 
-@inlined
+@compiled
 def take_parts(P, Q, W, O, v, f):  # type: ignore[no-untyped-def]
     """Let a hedge copy stand for its visit."""
     for c in range(NCOMP):
@@ -1304,7 +1438,7 @@ def take_parts(P, Q, W, O, v, f):  # type: ignore[no-untyped-def]
     W.si[v, L.V_BACKEND] = P.place_i[W.fi[f, E.F_PLACE], L.P_BACKEND]
 
 
-@inlined
+@compiled
 def free_flights(W, v):  # type: ignore[no-untyped-def]
     """Put back the rows of all copies of a visit."""
     f = W.si[v, E.X_FLIGHT]
@@ -1377,7 +1511,7 @@ def crit_code(P, e):  # type: ignore[no-untyped-def]
     return np.int64(P.pred_i[e, 0]) * 2 + (1 if P.pred_i[e, 1] <= L.EDGE_BESIDE else 0)
 
 
-@inlined
+@compiled
 def latest_edge(P, Q, W, O, base, lo, hi, now, stamp):  # type: ignore[no-untyped-def]
     """The edge that was resolved last (the first of equals), and how many are active."""
     at, crit, active = -1.0, np.int64(-1), 0
@@ -1417,7 +1551,7 @@ def slow_join(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-de
     return 1 if n > 0 else 0, crit, np.int64(-1)
 
 
-@inlined
+@compiled
 def guards_of(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-def]
     """The guardrails whose rejection takes this visit back: those of its active edges."""
     mask = np.int64(0)
@@ -1431,7 +1565,7 @@ def guards_of(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-de
     return mask
 
 
-@inlined
+@compiled
 def output_of(P, Q, W, O, slot, v):  # type: ignore[no-untyped-def]
     """Visible output tokens of a value: a node's, or one that a composite exports."""
     n = Q.sizes[E.SZ_NODES]
@@ -1758,7 +1892,7 @@ def close_instance(P, Q, W, O, slot, node, now, crit, status, err):  # type: ign
     ready_push(W, Q.order[end])
 
 
-@inlined
+@compiled
 def kth_instance(P, Q, W, O, base, lo, hi, k, status, stamp):  # type: ignore[no-untyped-def]
     """The edge of the k-th instance that ended with this status, in the order of time and index."""
     floor_t, floor_e = -1.0, np.int64(-1)
@@ -1776,7 +1910,7 @@ def kth_instance(P, Q, W, O, base, lo, hi, k, status, stamp):  # type: ignore[no
     return floor_e
 
 
-@inlined
+@compiled
 def last_instance(P, Q, W, O, base, lo, hi, status, stamp):  # type: ignore[no-untyped-def]
     """The edge of the instance that ended last with this status."""
     last, at = -1.0, np.int64(-1)
@@ -1823,7 +1957,7 @@ def close_map(P, Q, W, O, slot, end, now, clock):  # type: ignore[no-untyped-def
     W.si[base + end, E.X_TAIL] = -1
 
 
-@inlined
+@compiled
 def iteration_spend(P, Q, W, O, base, lo, hi, stamp, column):  # type: ignore[no-untyped-def]
     """Tokens (column 0) or dollars that the visits of an iteration have spent."""
     x = 0.0
@@ -1927,7 +2061,7 @@ def reject(P, Q, W, O, slot, guard, now, clock):  # type: ignore[no-untyped-def]
 # --- the end of a run ----------------------------------------------------------------------------------------
 
 
-@inlined
+@compiled
 def held_back(P, Q, W, O, base, node, t, stamp, strict):  # type: ignore[no-untyped-def]
     """Moment t of a visit, held back by the guardrails beside its path: (moment, guardrail or -1)."""
     by = np.int64(-1)
@@ -1949,7 +2083,7 @@ def stands(W, v):  # type: ignore[no-untyped-def]
     return W.si[v, L.V_STATUS] == L.DONE and W.sf[v, L.F_CUT] == inf
 
 
-@inlined
+@compiled
 def answer_node(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     """The visit that is the answer, or -1: the named one if it is done, else the top-level one that ends last."""
     base = slot * (Q.sizes[E.SZ_NODES] + 1)
@@ -1967,7 +2101,7 @@ def answer_node(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     return at
 
 
-@inlined
+@compiled
 def last_visit(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     """The visit that ended last."""
     base = slot * (Q.sizes[E.SZ_NODES] + 1)
@@ -1980,7 +2114,7 @@ def last_visit(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
     return at
 
 
-@inlined
+@compiled
 def last_cut(P, Q, W, O, slot, now):  # type: ignore[no-untyped-def]
     """The call under way at a cut that started last."""
     base = slot * (Q.sizes[E.SZ_NODES] + 1)
@@ -2203,7 +2337,7 @@ def shortage(P, Q, W, O):  # type: ignore[no-untyped-def]
         return E.NEED_SLOTS
     if W.counter[E.C_IN_FLIGHT] + margin > W.counter[E.C_MOST_FLIGHTS]:
         return E.NEED_FLIGHTS
-    if W.counter[E.C_HEAP] + 2 * margin + W.counter[E.C_READY] + 8 > W.counter[E.C_MOST_EVENTS]:
+    if W.counter[E.C_HEAP] + 3 * margin + W.counter[E.C_READY] + 8 > W.counter[E.C_MOST_EVENTS]:
         return E.NEED_HEAP
     return 0
 
@@ -2248,6 +2382,8 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
                         begin_any(P, Q, W, O, id_, now)
                 elif kind == E.K_ARRIVE:
                     reach(P, Q, W, O, id_)
+                elif kind == E.K_STREAM:
+                    begin_stream(Q, W, id_, clock)
                 else:
                     hedge(P, Q, W, O, id_, clock)
             elif kind == E.K_USER:
@@ -2292,5 +2428,8 @@ def _entry(sources: int) -> Any:
 
     return advance
 
+
+VERSION = _sources() ^ int.from_bytes(hashlib.blake2b(Path(__file__).read_bytes(), digest_size=7).digest(), "little")
+"""Digest of all that is compiled in: what a checkpoint depends on."""
 
 advance = _entry(_sources())

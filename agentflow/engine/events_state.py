@@ -25,7 +25,7 @@ RUNNING = 8
 X_COLUMNS = L.VISIT_COLUMNS + 9
 
 # events that happen at one moment happen in this order
-(K_END, K_ARRIVE, K_REPLICA, K_HEDGE, K_TODO, K_DEADLINE, K_USER) = range(7)
+(K_END, K_ARRIVE, K_STREAM, K_HEDGE, K_TODO, K_DEADLINE, K_USER) = range(7)
 KIND_SHIFT = 58
 
 # what is left to settle in a run, in the order of its scope, then phase, then node
@@ -39,7 +39,7 @@ I_RUN, I_GEN, I_STAMP, I_VISITED, I_TOP, I_TENANT, I_NEXT, I_USER, I_ALIVE, I_CO
 I_COLUMNS = 12
 
 # attempts under way
-(FREE, BACKOFF, ON_WAY, QUEUED, SERVED, TIMER, WON, LOST, REFUSED) = range(9)
+(FREE, BACKOFF, ON_WAY, QUEUED, SERVED, TIMER, WON, LOST, REFUSED, HANDLED) = range(10)
 (
     A_T0,
     A_NET,
@@ -60,8 +60,11 @@ I_COLUMNS = 12
     A_GROWTH,
     A_SET_IN,  # tokens set aside by a rate limit
     A_SET_OUT,
-) = range(19)
-A_COMP = 19
+    A_CLIENT,  # seconds at the client before the request is sent
+    A_FLOW,  # core-seconds a second that its chunks ask for
+    A_SHOWN,  # how late the client shows its first token
+) = range(22)
+A_COMP = 22
 A_COLUMNS = A_COMP + L.NCOMP
 (
     F_SLOT,
@@ -129,6 +132,11 @@ J_COLUMNS = 10
 H_UNTIL, H_OPEN_FOR = range(2)
 H_COLUMNS = 2
 
+# the client: what it needs, and one row a process: unfinished work (s), the moment of that, what chunks ask for
+(O_BEFORE, O_AFTER, O_CHUNK, O_FIXED, O_CORES, O_PROCESSES) = range(6)
+(Z_WORK, Z_AT, Z_FLOW, Z_BUSY, Z_WAITED, Z_BURSTS) = range(6)
+Z_COLUMNS = 6
+
 # counters
 (
     C_HEAP,
@@ -169,7 +177,8 @@ class Wiring(NamedTuple):
     its start (guardrails that run beside); pending int32[N]: edges into a node; order int64[N]: when it is settled;
     starts: top-level nodes that wait for nothing; guard_bit int64[N]; revoke_lo, revoke: what a rejection may
     take back; pool int32[B]: first resource of a backend or -1; tenants int32[R]: how many copies a
-    resource has, one a tenant; limit int32[B], limit_tenants the same for rate limits; breaker int32[places].
+    resource has, one a tenant; limit int32[B], limit_tenants the same for rate limits; breaker int32[places];
+    client float64[6]: what the client needs, no cores if it needs nothing.
     """
 
     succ_lo: I32
@@ -187,6 +196,7 @@ class Wiring(NamedTuple):
     limit: I32
     limit_tenants: I32
     breaker: I32
+    client: F64
     step_rank: F64
     lean: I64
     sizes: I64
@@ -217,6 +227,7 @@ class Pools(NamedTuple):
     limit_i: I64
     breaker_f: F64
     breaker_i: I64
+    client_f: F64
     ready: I64
     value: F64
     step_stamp: I64
@@ -253,7 +264,13 @@ WIDTHS[Pools] = (
     dict.fromkeys(Pools._fields, 1)
     | {"slot_f": T_COLUMNS, "slot_i": I_COLUMNS, "sf": L.STATE_COLUMNS, "si": X_COLUMNS}
     | {"ff": A_COLUMNS, "fi": F_COLUMNS, "res_i": R_COLUMNS, "res_f": Y_COLUMNS, "wait_hist": HIST_BINS}
-    | {"limit_f": G_COLUMNS, "limit_i": M_COLUMNS, "breaker_f": H_COLUMNS, "breaker_i": J_COLUMNS}
+    | {
+        "limit_f": G_COLUMNS,
+        "limit_i": M_COLUMNS,
+        "breaker_f": H_COLUMNS,
+        "breaker_i": J_COLUMNS,
+        "client_f": Z_COLUMNS,
+    }
 )
 WIDTHS[Rows] = dict.fromkeys(Rows._fields, 1) | WIDTHS[Output] | {"moments": 2}
 FROZEN.add(Wiring)

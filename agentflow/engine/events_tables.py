@@ -8,7 +8,7 @@ import numpy as np
 
 from agentflow.engine import events_state as E
 from agentflow.engine.state import new_output
-from agentflow.plan import Breaker, Limiter, Plan, Resource
+from agentflow.plan import Breaker, Client, Limiter, Plan, Resource
 from agentflow.plan import layout as L
 from agentflow.plan.layout import F64, I32, I64
 from agentflow.plan.resources import SPANS
@@ -56,8 +56,9 @@ def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
         limit=limit,
         limit_tenants=limits,
         breaker=breaker,
+        client=_client(plan.client),
         step_rank=-np.array(plan.priorities, np.float64),
-        lean=_lean(t, breaker, limit),
+        lean=_lean(t, breaker, limit) * (plan.client is None),
         sizes=np.array(
             [
                 _top_steps(t, n),
@@ -165,6 +166,17 @@ def _limits(limits: Sequence[Limiter]) -> tuple[F64, I64]:
     return limit_f, limit_i
 
 
+def _client(client: Client | None) -> F64:
+    """Write down what the client needs."""
+    if client is None:
+        return np.zeros(6)
+    before = client.before * client.cpu_per_call
+    return np.array(
+        [before, client.cpu_per_call - before, client.cpu_per_chunk, client.fixed, client.cores, client.processes],
+        np.float64,
+    )
+
+
 def _breakers(breakers: Sequence[Breaker]) -> tuple[F64, I64]:
     """Make the state of circuit breakers: closed."""
     breaker_f = np.zeros((len(breakers) + 1, E.H_COLUMNS))
@@ -215,6 +227,7 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
         limit_i=limit_i,
         breaker_f=breaker_f,
         breaker_i=breaker_i,
+        client_f=np.zeros((1 if plan.client is None else plan.client.processes, E.Z_COLUMNS)),
         ready=np.zeros(2 * edges + 6 * (n + 2), np.int64),
         value=np.zeros(L.Q_LATENCY + 1),
         step_stamp=np.zeros(len(plan.steps), np.int64),

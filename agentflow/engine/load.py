@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agentflow.engine import events_state as E
 from agentflow.engine.arrivals import Arrivals, Batch
+from agentflow.engine.checkpoint import digest_of, kept, pack, unpack
 from agentflow.engine.events import Look, Timeline, compile_events
 from agentflow.engine.montecarlo import TAIL, Progress, _Total, set_hedges
 from agentflow.engine.parallel import in_order
@@ -58,6 +61,7 @@ def pilot(plan: Plan, seed: int = 0) -> Pilot:
         resources=tuple(replace(r, concurrency=UNLIMITED, max_queue=None, per_tenant=False) for r in plan.resources),
         limits=tuple(replace(q, bounds=(None,) * 6, concurrency=None, per_tenant=False) for q in plan.limits),
         place_breakers=(-1,) * len(plan.place_breakers),
+        client=None,
     )
     times: list[F64] = []
     look = Timeline(free, Batch(runs=PILOT_RUNS), seed).run(
@@ -77,10 +81,21 @@ class _Replication:
 
     output: Output
     moments: F64
-    paths: list[tuple[F64, I64, F64]]
+    paths: tuple[F64, I64, F64]
     look: Look
-    histogram: I64
     beyond: bool
+
+    def arrays(self) -> dict[str, Any]:
+        """Return all of it as arrays by name."""
+        named = dict(zip(("slow_times", "slow_runs", "slow_paths"), self.paths, strict=True))
+        return pack(self.output, self.look) | named | {"moments": self.moments, "beyond": np.asarray(self.beyond)}
+
+
+def _replication(arrays: Mapping[str, Any]) -> _Replication:
+    """Build it again from its arrays."""
+    output, look = unpack(arrays)
+    paths = (arrays["slow_times"], arrays["slow_runs"], arrays["slow_paths"])
+    return _Replication(output, arrays["moments"], paths, look, bool(arrays["beyond"]))
 
 
 def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int) -> _Replication:
@@ -107,7 +122,7 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
 
     look = timeline.run(shape.warmup, runs, take)
     beyond = int(timeline.pools.counter[E.C_BEYOND]) > 0
-    return _Replication(whole, moments, slowest.kept, look, totals.histogram, beyond)
+    return _Replication(whole, moments, slowest.all(), look, beyond)
 
 
 class _Slowest:
@@ -117,18 +132,26 @@ class _Slowest:
         self.most = most
         self.kept: list[tuple[F64, I64, F64]] = []
         self.held = 0
+        self.bound = -np.inf  # what is below is not among the slowest
 
     def add(self, times: F64, runs: I64, paths: F64) -> None:
         """Look at a buffer's runs."""
-        self.kept.append((times.copy(), runs.copy(), paths.copy()))
-        self.held += len(times)
-        if self.held > 2 * self.most + 1024:
+        chosen = np.flatnonzero(times >= self.bound)
+        self.kept.append((times[chosen], runs[chosen], paths[chosen]))
+        self.held += len(chosen)
+        if self.held > 1.25 * self.most + 1024:
             self._prune()
 
-    def _prune(self) -> None:
+    def all(self) -> tuple[F64, I64, F64]:
+        """Return times, numbers and paths of what is kept."""
         times, runs, paths = (np.concatenate(parts) for parts in zip(*self.kept, strict=True))
+        return times, runs, paths
+
+    def _prune(self) -> None:
+        times, runs, paths = self.all()
         chosen = np.argpartition(times, len(times) - self.most)[len(times) - self.most :]
         self.kept, self.held = [(times[chosen], runs[chosen], paths[chosen])], len(chosen)
+        self.bound = float(times[chosen].min())
 
 
 @dataclass(frozen=True)
@@ -154,6 +177,7 @@ def run_load(
     progress: Progress | None = None,
     written: str = "",
     alone: Pilot | None = None,
+    checkpoint: Path | None = None,
 ) -> Result:
     """Simulate a plan under load.
 
@@ -173,6 +197,8 @@ def run_load(
         The arrivals as the user wrote them, for the result.
     alone : Pilot, optional
         What a run is alone, if that is known already.
+    checkpoint : Path, optional
+        Folder of the replications that are done: they are read from there, and those that are missing written to it.
 
     Returns
     -------
@@ -188,8 +214,20 @@ def run_load(
         if progress is not None:
             progress(taken * shape.runs, shape.replications * shape.runs)
 
+    def work(number: int) -> _Replication:
+        return _replicate(plan, arrivals, shape, seed, number)
+
+    if checkpoint is not None:
+        from agentflow.engine.events_kernel import VERSION
+
+        digest = digest_of(VERSION, np.__version__, plan.fingerprint, plan.client, arrivals, shape, seed)
+        read = kept(checkpoint, digest, lambda number: _replicate(plan, arrivals, shape, seed, number).arrays())
+
+        def work(number: int) -> _Replication:
+            return _replication(read(number))
+
     in_order(
-        lambda number: _replicate(plan, arrivals, shape, seed, number),
+        work,
         found.append,
         shape.replications,
         threads or len(os.sched_getaffinity(0)),
@@ -209,7 +247,7 @@ def _put_together(
             if len(column) == len(total.rows.outcome):
                 column[rows] = getattr(replication.output, name)
         total.add(replication.output)
-    histogram = sum((r.histogram for r in found[1:]), found[0].histogram)
+    histogram = sum((r.output.histogram for r in found[1:]), found[0].output.histogram)
     beyond = any(replication.beyond for replication in found)
     result = total.result(histogram, seed, _tail(plan, total.rows.times[:, 0], found), beyond)
     return replace(result, engine="events", load=_load(plan, arrivals, shape, found, written, alone))
@@ -223,10 +261,10 @@ def _tail(plan: Plan, e2e: F64, found: list[_Replication]) -> tuple[F64, int]:
     limit = np.partition(e2e, rank - 1)[rank - 1]
     critical, n = np.zeros(len(plan.steps) * L.NCOMP), 0
     for replication in found:
-        for times, _, paths in replication.paths:
-            slow = times >= limit
-            critical += paths[slow].sum(axis=0)
-            n += int(np.count_nonzero(slow))
+        times, _, paths = replication.paths
+        slow = times >= limit
+        critical += paths[slow].sum(axis=0)
+        n += int(np.count_nonzero(slow))
     return critical.reshape(-1, L.NCOMP), n
 
 
@@ -255,6 +293,9 @@ def _load(plan: Plan, arrivals: Arrivals, shape: Shape, found: list[_Replication
         limit_counts=np.array([look.limits for look in looks], np.int64),
         breakers=tuple(b.name for b in plan.breakers),
         breaker_counts=np.array([look.breakers for look in looks], np.int64),
+        client="" if plan.client is None else plan.client.name,
+        client_cores=0 if plan.client is None else plan.client.cores * plan.client.processes,
+        client_use=np.array([look.client for look in looks]),
         arrival_s=moments[:, 0].copy(),
         end_s=moments[:, 1].copy(),
     )

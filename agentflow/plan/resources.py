@@ -1,4 +1,4 @@
-"""What runs share: the slots of backends, their rate limits, and the breakers of those who call them."""
+"""What runs share: the slots of backends, their rate limits, the breakers and the cores of those who call them."""
 
 from __future__ import annotations
 
@@ -117,6 +117,35 @@ class Breaker:
     open_for: float
     trials: int
     errors: int
+
+
+@dataclass(frozen=True)
+class Client:
+    """What SDK and framework cost: CPU on the cores of a process that its runs share, and a fixed time a call.
+
+    Parameters
+    ----------
+    name : str
+        As it was named.
+    cpu_per_call, cpu_per_chunk : float
+        Core-seconds of an attempt, and of each streamed token.
+    fixed : float
+        Seconds that an attempt takes besides, without a core.
+    before : float
+        Share of `cpu_per_call` that is spent before the request is sent.
+    cores : int
+        That a process uses at a time.
+    processes : int
+        Run n lives in process n modulo this.
+    """
+
+    name: str
+    cpu_per_call: float
+    cpu_per_chunk: float = 0.0
+    fixed: float = 0.0
+    before: float = 0.6
+    cores: int = 1
+    processes: int = 1
 
 
 def limiters_of(backends: Sequence[Backend]) -> tuple[Limiter, ...]:

@@ -11,7 +11,7 @@ from agentflow.analysis.compare import Case
 from agentflow.analysis.stack import Bar, bars, by_component
 from agentflow.analysis.summary import Summary
 from agentflow.errors import printable
-from agentflow.report.palette import COLOURS, SIGNS, seconds, share
+from agentflow.report.palette import COLOURS, SIGNS, portion, seconds
 from agentflow.report.text import grid, is_ascii, plain
 
 WIDEST = 60
@@ -55,7 +55,7 @@ def stack_table(summary: Summary, console: Console) -> RenderableType:
     for row in shown:
         bar = stacked(row.components_s, width / total, ascii_only, row.start_s)
         bar.truncate(width, pad=True)
-        table.add_row(plain(row.step, limit=28), bar, seconds(row.seconds), share(row.share))
+        table.add_row(plain(row.step, limit=28), bar, seconds(row.seconds), portion(row.share))
     parts: list[RenderableType] = [table]
     if len(shown) < len(rows):
         rest = sum(row.seconds for row in rows) - sum(row.seconds for row in shown)

@@ -42,7 +42,11 @@ def _bound(report: CapacityReport) -> str:
 def _note(report: CapacityReport) -> str:
     """Say what the rate alone does not."""
     if report.bound is None:
-        return f"{report.label}: no backend has a capacity or a tier's rate limit, so runs do not meet"
+        tiers = f"choose a tier with --tier ({', '.join(report.tiers)}), or " if report.tiers else ""
+        return (
+            f"{report.label}: no backend has a capacity or a tier's rate limit, so runs do not meet; {tiers}write a "
+            "capacity into the backend's document"
+        )
     if report.rate is not None and report.rate.value == 0.0:
         return f"{report.label}: a run that is alone takes {seconds(report.alone.value)} s already"
     if report.saturates:

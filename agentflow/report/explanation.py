@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentflow.analysis.explain import Explanation, StepBlame
-from agentflow.report.palette import COLOURS, SIGNS, seconds, share
+from agentflow.report.palette import COLOURS, SIGNS, portion, seconds, share
 from agentflow.report.tables import headline
 from agentflow.report.text import grid, interval, is_ascii, plain
 
@@ -97,9 +97,9 @@ def losses_table(explanation: Explanation) -> Table:
     for loss in explanation.losses:
         if loss.mean_s.value <= 0.0 and (loss.tail_s is None or loss.tail_s.value <= 0.0):
             continue
-        cells = [seconds(loss.mean_s.value), share(loss.mean_share)]
+        cells = [seconds(loss.mean_s.value), portion(loss.mean_share)]
         if tail and loss.tail_s is not None and loss.tail_share is not None:
-            cells += [seconds(loss.tail_s.value), share(loss.tail_share)]
+            cells += [seconds(loss.tail_s.value), portion(loss.tail_share)]
         worst = max(loss.steps_s, key=lambda step: loss.steps_s[step], default="")
         table.add_row(_LOSSES[loss.name], *cells, plain(worst, limit=28))
     return table
@@ -116,8 +116,8 @@ def reading(explanation: Explanation) -> Text:
     parts = {name: slow.get(name, 0.0) - mean.get(name, 0.0) for name in {**mean, **slow}}
     part = max(parts, key=lambda name: parts[name])
     text = Text(f"A slow run takes {seconds(added)} s more than the mean one: ")
-    text.append_text(plain(step, "bold")).append(f" adds {share(gains[step] / added)} of that; ")
-    return text.append(f"over all steps {part} adds {share(parts[part] / added)}.")
+    text.append_text(plain(step, "bold")).append(f" adds {portion(gains[step] / added)} of that; ")
+    return text.append(f"over all steps {part} adds {portion(parts[part] / added)}.")
 
 
 def notes(explanation: Explanation) -> list[RenderableType]:
@@ -151,7 +151,7 @@ def _slack(step: StepBlame) -> str:
 
 def _of(part: float, whole: float) -> str:
     """Write a share."""
-    return share(part / whole) if whole > 0.0 else ""
+    return portion(part / whole) if whole > 0.0 else ""
 
 
 def _total(row: dict[str, float]) -> float:

@@ -14,6 +14,7 @@ from agentflow.report.palette import COLOURS, seconds, share
 from agentflow.report.plots import _METADATA, _STYLE
 
 _MOST_ROWS = 40
+_MOST_IN_PAGE = 20
 _GREY = "#555555"
 
 
@@ -52,16 +53,18 @@ def where_svg(summary: Summary, tail_runs: int) -> str:
     """Return the same picture as an element of a page."""
     from agentflow.report.inline_svg import inline_svg
 
-    size, draw = _where(summary, tail_runs, title=False)
+    size, draw = _where(summary, tail_runs, title=False, most_rows=_MOST_IN_PAGE)
     name = f"Seconds on the critical path by step and component, mean of all runs and of the {tail_runs:,} slowest"
     return inline_svg(size, draw, name)
 
 
-def _where(summary: Summary, tail_runs: int, title: bool = True) -> tuple[tuple[float, float], Callable[[Any], None]]:
+def _where(
+    summary: Summary, tail_runs: int, title: bool = True, most_rows: int = _MOST_ROWS
+) -> tuple[tuple[float, float], Callable[[Any], None]]:
     """Return the size and the drawing of where the seconds go."""
     mean, tail = summary.critical_mean_s, (summary.critical_tail_s or {}) if tail_runs else {}
     total = {step.path: sum(mean.get(step.path, tail.get(step.path, {})).values()) for step in summary.steps}
-    most = set(sorted((path for path in total if total[path] > 0.0), key=lambda path: -total[path])[:_MOST_ROWS])
+    most = set(sorted((path for path in total if total[path] > 0.0), key=lambda path: -total[path])[:most_rows])
     steps = [step.path for step in summary.steps if step.path in most]
     panels = [("mean of all runs", mean)]
     if tail_runs:
@@ -76,7 +79,8 @@ def _where(summary: Summary, tail_runs: int, title: bool = True) -> tuple[tuple[
             axes.annotate(f"{note}: {seconds(whole)} s", (0, 1), xytext=(0, 6), xycoords="axes fraction",
                           textcoords="offset points", fontsize=9, color=_GREY)  # fmt: skip
         rows[0].set_yticks(range(len(steps))[::-1], [printable(step, 40) for step in steps])
-        rows[0].set_ylabel("step")
+        of = sum(amount > 0.0 for amount in total.values())
+        rows[0].set_ylabel("step" if len(steps) == of else f"step (the {len(steps)} of {of} with the most seconds)")
         if title:
             places = ", ".join(sorted(set(summary.assignment.values())))
             text = f"{summary.workflow} on {places}" if places else summary.workflow
@@ -100,6 +104,7 @@ def _bars(axes: Any, parts: Sequence[dict[str, float]], total: float) -> None:
         axes.annotate(note, (end, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5,
                       color="#333333")  # fmt: skip
     axes.set_xlim(0, max([*left, 1e-9]) * 1.42)
+    axes.set_ylim(-0.6, len(parts) - 0.4)
     axes.set_xlabel("time on the critical path (s)")
     axes.xaxis.grid(True, color="#DDDDDD")
     axes.set_axisbelow(True)

@@ -89,6 +89,14 @@ def load_object(load: LoadReport) -> dict[str, Any]:
             limit.name: {"offered": limit.offered, "passed": limit.passed, "refused": limit.refused}
             for limit in load.limits
         },
+        "client": None
+        if load.client is None
+        else {
+            "name": load.client.name,
+            "cores": load.client.cores,
+            "asked": load.client.asked.as_dict(),
+            "wait_s": load.client.wait_s.as_dict(),
+        },
         "breakers": [{"name": b.name, "opened": b.opened, "refused": b.refused} for b in load.breakers],
     }
 

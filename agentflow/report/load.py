@@ -32,6 +32,13 @@ def load_table(load: LoadReport) -> RenderableType:
     if load.goodput is not None:
         good = f"{load.goodput.value:.4g} runs/s {rate_interval(load.goodput)} answered within the objective's limit"
         facts.add_row(Text("goodput", "dim"), good)
+    if load.client is not None:
+        text = plain(load.client.name).append(
+            f": {share(load.client.asked.value)} of {load.client.cores:,} cores asked for"
+        )
+        facts.add_row(
+            Text("client", "dim"), text.append(f"; a call waits {seconds(load.client.wait_s.value)} s for them")
+        )
     tables = [_resources(load)] if load.resources else []
     tables += [_limits(load)] if load.limits else []
     tables += [_breakers(load)] if load.breakers else []

@@ -53,6 +53,11 @@ def share(x: float) -> str:
     return f"{percent:.2f} %" if 99.95 <= size < 100.0 else f"{percent:.1f} %"
 
 
+def portion(x: float) -> str:
+    """Write a part of a whole in per cent, one figure after the point, so that a column of them adds up by eye."""
+    return f"{100.0 * x:.1f} %".replace("-0.0 %", "0.0 %")
+
+
 def count(x: float) -> str:
     """Write a count or a number of tokens."""
     return f"{x / 1000:,.1f}k" if x >= 9999.5 else f"{x:,.0f}" if x >= 99.95 else f"{x:.1f}"

@@ -22,9 +22,8 @@ def sweep_report(found: Sweep) -> RenderableType:
     first = found.comparison.cases[0].summary
     head = plain(first.workflow, "bold").append(f", {first.runs:,} runs each, seed {first.seed}", "dim")
     names = [f">{item.text}" for item in found.varied]
-    table = grid(
-        *names, ">p50 (s)", ">p95 (s)", "95 % interval", ">first token", ">$ a run", ">answered", wrap=range(9)
-    )
+    columns = [">p50\ns", ">p95\ns", "95 %\ninterval", ">first\ntoken", ">$ a run\n", ">answered\n"]
+    table = grid(*names, *columns, wrap=range(len(names)))
     for values, case in zip(found.values, found.comparison.cases, strict=True):
         s = case.summary
         lost = sum(s.outcomes[name].value for name in NO_ANSWER)
@@ -66,9 +65,8 @@ def optimum_report(found: Optimum, workflow: str) -> RenderableType:
     for step, place in found.best.places.items():
         table.add_row(plain(step, limit=40), plain(place))
     how = "all were tried" if found.proven else "a local search: there may be a better one"
-    return Group(
-        head, Text(told), Text(), table, Text(), *_front(found), Text(f"{how}; the figures are of fresh runs", "dim")
-    )
+    note = Text(f"{how}; the best one's figures above are of fresh runs", "dim")
+    return Group(head, Text(told), Text(), table, Text(), *_front(found), note)
 
 
 def _front(found: Optimum) -> list[RenderableType]:

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agentflow import simulate
 from agentflow.analysis.baseline import JsonBaseline, ResultBaseline, change, is_paired, load_baseline
 from agentflow.analysis.gates import check, parse_gate
 from agentflow.analysis.metrics import Metrics, figure_names
 from agentflow.analysis.summary import summarize
 from agentflow.cli import run
 from agentflow.errors import AgentflowError, UsageError
+from agentflow.estimate import student_quantile
 from agentflow.report.jsonable import run_object
 from agentflow.result import Result
 from tests.analysis.made import lognormal, made
@@ -155,3 +157,16 @@ def test_a_comparisons_gates_on_a_change_are_against_its_baseline(capsys: pytest
     assert run([*arguments, "--baseline", "together", "--fail-if", "e2e.p95<-10%", "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)["gates"]
     assert (found["scenario"], found["verdict"]) == ("groq", "fail")
+
+
+def test_under_load_the_replications_are_paired_not_the_runs() -> None:
+    old, new = (simulate("tool-use", place, runs=1000, arrivals="poisson:0.5/s") for place in ("groq", "cerebras"))
+    paired, apart = (check(Metrics(new), parse_gate("e2e.p95>+1%"), b).estimate for b in (with_runs(old), printed(old)))
+    logs = [np.log(Metrics(r).by_replication(r.e2e_s, 0.95)) for r in (new, old)]
+    half = student_quantile(0.975, len(logs[0]) - 1) * (logs[0] - logs[1]).std(ddof=1) / len(logs[0]) ** 0.5
+    assert paired.value == pytest.approx(apart.value)
+    assert paired.high is not None and np.log1p(paired.high) == pytest.approx(np.log1p(paired.value) + half)
+    assert not is_paired(Metrics(new), with_runs(simulate("tool-use", "groq", runs=1000)))
+    assert (
+        verdict("outcomes.failed>+1pp", printed(old), new) == "inconclusive"
+    )  # dependent runs: no interval was printed

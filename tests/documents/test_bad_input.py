@@ -50,7 +50,7 @@ def test_a_good_document_survives_a_round_trip() -> None:
         ("steps: {a: !!python/name:os.system x}", "f.yaml:2:12", "tag"),
         (
             "steps: {a: {type: wait, duration: 1s, circuit_breaker: {failures: 0}}}",
-            "f.yaml:2:57",
+            "f.yaml:2:67",
             "at least 1",
         ),
         ("steps: {a: {type: wait, duration: " + "9" * 400 + "}}", "f.yaml:2:35", "more than 15 digits"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from agentflow.engine.arrivals import Given
-from agentflow.plan import compile_plan
+from agentflow.plan import Client, compile_plan
 from agentflow.result import Result
 from agentflow.schema import Backend, Capacity
 from tests.agreement import _columns, _steps
@@ -21,11 +22,11 @@ def limited(backend: Backend, **capacity: Any) -> Backend:
     return backend.model_copy(update={"capacity": Capacity.model_validate(capacity)})
 
 
-def differences(case: Case, seed: int, times: Sequence[float]) -> list[str]:
+def differences(case: Case, seed: int, times: Sequence[float], client: Client | None = None) -> list[str]:
     """Return what differs between the engine's runs and the reference's, in words."""
-    plan = compile_plan(case.workflow, case.assignment)
+    plan = replace(compile_plan(case.workflow, case.assignment), client=client)
     result = run_events(plan, len(times), seed, Given(times=tuple(times)))
-    expected, _ = simulate_load(case.workflow, case.assignment, seed, times)
+    expected, _ = simulate_load(case.workflow, case.assignment, seed, times, client=client)
     found: list[str] = []
     for run, want in enumerate(expected):
         found += [f"run {run}: {text}" for text in _columns(result, run, want)]

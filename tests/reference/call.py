@@ -38,6 +38,28 @@ class Copy:
     process: Any = None
 
 
+class Stream:
+    """The chunks of one answer, as the client's core sees them."""
+
+    def __init__(self, core: Any, clock: Any) -> None:
+        self.core, self.clock = core, clock
+        self.flow = self.late = 0.0
+
+    def begin(self, line: Timeline) -> None:
+        """The first token is there; the user sees it once the core has come to it."""
+        chunk, rest = self.core.client.cpu_per_chunk, line.tokens.output - 1
+        now = self.clock.shared.now
+        self.late = self.core.burst(now, chunk)
+        if rest >= 1:
+            self.flow = chunk * rest / line.pace.seconds(line.tokens.reasoning, rest)
+            self.core.stream(now, self.flow)
+
+    def end(self) -> None:
+        if self.flow:
+            self.core.stream(self.clock.shared.now, -self.flow)
+            self.flow = 0.0
+
+
 class Call:
     """What one visit of a model call, tool, person or wait does."""
 
@@ -163,6 +185,7 @@ class Call:
             if line is None:
                 copy.error = "server_error"
                 return
+            yield from self._look(copy, line)
             copy.error = line.error
             if line.error is None:
                 return
@@ -218,14 +241,23 @@ class Call:
     def _attempt(self, copy: Copy, place: int) -> Process:
         """One try, charged when it has ended or been cut; one that is cut as it starts never was."""
         index = COPY * copy.index + copy.tries
-        line = self._timeline(index, place)
+        core = self._core()
+        before = 0.0
+        if core is not None:
+            before = core.burst(self.clock.shared.now, core.client.before * core.client.cpu_per_call)
+            before += core.client.fixed
+        line = self._timeline(index, place, 0.0, before)
         copy.tries += 1
         begin = self.clock.now
         gate = self.run.gates.of(self, line, begin) if self.run.gates is not None else None
+        stream = Stream(core, self.clock)
         try:
             if gate is not None:
                 yield self.clock.at(begin + line.t_net, state.REACH)
-                line = yield from gate.wait(lambda waited: self._timeline(index, place, waited))
+                line = yield from gate.wait(lambda waited: self._timeline(index, place, waited, before))
+            if core is not None and core.client.cpu_per_chunk and line.first_token < line.end:
+                yield self.clock.at(begin + line.first_token, state.STREAM)
+                stream.begin(line)
             yield self.clock.at(begin + line.end, state.END)
         except simpy.Interrupt:
             line = line if gate is None else gate.at_a_cut(line)
@@ -236,15 +268,31 @@ class Call:
                 gate.settle(used)
             raise
         finally:
+            stream.end()
             if gate is not None:
                 gate.leave()
         used = self._charge(copy, place, line, line.end, cut=False)
         if gate is not None:
             gate.settle(used)
-        copy.last, copy.last_start = line, begin
+        copy.last, copy.last_start = line, begin + stream.late
         return line
 
-    def _timeline(self, index: int, place: int, waited: float = 0.0) -> Timeline:
+    def _core(self) -> Any:
+        return self.run.gates.core(self.run) if self.is_model and self.run.gates is not None else None
+
+    def _look(self, copy: Copy, line: Timeline) -> Process:
+        """Let the client look at an answer or an error; a timeout brings nothing to look at."""
+        core = self._core()
+        if core is None or line.error == "timeout":
+            return
+        begin = self.clock.now
+        seconds = core.burst(self.clock.shared.now, (1 - core.client.before) * core.client.cpu_per_call)
+        try:
+            yield self.clock.at(begin + seconds, state.END)
+        finally:
+            copy.components.append(("client", self.clock.now - begin))
+
+    def _timeline(self, index: int, place: int, waited: float = 0.0, client: float = 0.0) -> Timeline:
         visit = self.visit
         if not self.is_model:
             latency, component = _latency(self.step)
@@ -252,7 +300,7 @@ class Call:
         backend = self.run.backend(visit.path, place)
         cached = cached_tokens(visit, backend, self.input)
         factor = _factor(visit, backend)
-        attempt = Attempt(visit.node, index, self.step, self.timeout, backend, waited)
+        attempt = Attempt(visit.node, index, self.step, self.timeout, backend, waited, client)
         return model_timeline(attempt, factor, self.input, cached)
 
     def _charge(self, copy: Copy, place: int, line: Timeline, tau: float, cut: bool) -> Usage:

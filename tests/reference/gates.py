@@ -10,7 +10,7 @@ from typing import Any
 import simpy
 
 from tests.reference import state
-from tests.reference.limits import Breaker, RateLimit
+from tests.reference.limits import Breaker, Core, RateLimit
 from tests.reference.timeline import Timeline, Usage
 
 Process = Generator[simpy.Event, Any, Timeline]
@@ -34,7 +34,9 @@ class Pool:
 class Gates:
     """The pools of one timeline, by what backends share and by tenant."""
 
-    def __init__(self, tenant: Callable[[Any], int] = lambda run: 0) -> None:
+    def __init__(self, tenant: Callable[[Any], int] = lambda run: 0, client: Any = None) -> None:
+        self.client = client
+        self.cores = [Core(client) for _ in range(client.processes)] if client is not None else []
         self.pools: dict[tuple[str, int], Pool] = {}
         self.limits: dict[tuple[str, int], RateLimit] = {}
         self.breakers: dict[Any, Breaker] = {}
@@ -49,6 +51,10 @@ class Gates:
         if line.end <= line.t_net and line.struck in ("start", "cut", "hang"):
             return None
         return Passage(self, self._pool(call, backend), self._limit(call, backend), call, line, begin)
+
+    def core(self, run: Any) -> Core | None:
+        """Return the cores of the process in which a run lives."""
+        return self.cores[run.number % len(self.cores)] if self.cores else None
 
     def breaker(self, call: Any, place: str) -> Breaker | None:
         """Return the breaker before a place; steps with the same one share it."""
@@ -180,7 +186,7 @@ class Passage:
 
 def _queued(line: Timeline) -> Timeline:
     """An attempt that has not come out of the queue."""
-    spans = [("network", line.t_net), ("queue", math.inf)]
+    spans = [*line.way(), ("queue", math.inf)]
     return replace(line, spans=spans, first_token=math.inf, t_prefill=math.inf)
 
 

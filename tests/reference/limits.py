@@ -140,3 +140,27 @@ class Breaker:
             self._turn("open")
             self.opened += 1
             self.until = now + self.policy.open_for
+
+
+class Core:
+    """The cores of one client process: work is done in the order in which it is asked for; chunks flow in like water."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+        self.work = self.flow = self.at = 0.0
+
+    def _work_off(self, now: float) -> None:
+        self.work = max(0.0, self.work + (self.flow - self.client.cores) * (now - self.at))
+        self.at = now
+
+    def burst(self, now: float, cpu: float) -> float:
+        """Ask for so many core-seconds; return when they are done, from now."""
+        self._work_off(now)
+        wait = self.work / self.client.cores
+        self.work += cpu
+        return wait + cpu
+
+    def stream(self, now: float, change: float) -> None:
+        """Let chunks ask for so much more of a core, or less."""
+        self._work_off(now)
+        self.flow = max(0.0, self.flow + change)

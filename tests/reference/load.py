@@ -17,16 +17,22 @@ ARRIVAL = 3000  # after all that happens at that moment
 
 
 def simulate_load(
-    workflow: Any, assignment: Mapping[str, Any], seed: int, times: Sequence[float], tenants: Sequence[int] = ()
+    workflow: Any,
+    assignment: Mapping[str, Any],
+    seed: int,
+    times: Sequence[float],
+    tenants: Sequence[int] = (),
+    client: Any = None,
 ) -> tuple[list[ReferenceRun], Gates]:
     """Simulate runs 0, 1, ... that arrive at these times; each has its backends' slots as far as others leave them."""
     clock = Clock()
     of_run = {keys.run_key(seed, number): tenant for number, tenant in enumerate(tenants)}
-    gates = Gates(lambda run: of_run.get(run.key, 0))
+    gates = Gates(lambda run: of_run.get(run.key, 0), client)
 
     def arrive(number: int, moment: float) -> Generator[simpy.Event, Any, ReferenceRun]:
         yield clock.at(moment, ARRIVAL)
-        run = Run(workflow, assignment, keys.run_key(seed, number), RunClock(clock), body_of(workflow), gates=gates)
+        key, top = keys.run_key(seed, number), body_of(workflow)
+        run = Run(workflow, assignment, key, RunClock(clock), top, number=number, gates=gates)
         report: ReferenceRun = yield clock.process(life_of(run))
         return report
 

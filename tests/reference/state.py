@@ -21,6 +21,7 @@ GRANT = 0.25  # a slot that became free is taken
 BEGIN = 0.5  # a call looks at the budget, after what is cut at this moment has been charged
 END = 1  # an attempt or a wait ends
 REACH = 2  # an attempt reaches its backend
+STREAM = 2.5  # its first token is there
 COPIES = 3  # the copies of a hedged call are looked at
 HEDGE = 4  # the next copy starts
 SETTLE = 1000  # less the depth: inner scopes settle before the outer ones
@@ -213,6 +214,7 @@ class Run:
     top: Body
     visits: list[Visit] = field(default_factory=list)
     factors: dict[str, float] = field(default_factory=dict)
+    number: int = 0
     gates: Any = None  # what runs share, under load
     served: float = 0.0  # seconds that its calls have held slots
 

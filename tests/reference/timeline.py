@@ -92,6 +92,10 @@ class Timeline:
     backend: Any = None
     attempt_index: int = 0
 
+    def way(self) -> list[tuple[str, float]]:
+        """The components up to the backend."""
+        return [span for span in self.spans if span[0] in ("client", "network")]
+
     def components(self, tau: float) -> list[tuple[str, float]]:
         """Seconds of each component up to `tau`."""
         parts = []
@@ -161,6 +165,7 @@ class Attempt:
     timeout: Any
     backend: Any = None
     waited: float = 0.0  # for its turn at the backend
+    client: float = 0.0  # at the client, before it is sent
 
     def draw(self, quantity: int) -> int:
         return keys.attempt_draw(self.node, self.index, quantity)
@@ -200,7 +205,8 @@ def model_timeline(attempt: Attempt, factor: float, input_tokens: int, cached: i
         tokens.reasoning = laws.count(thinking, attempt.draw(keys.REASONING))
     tokens.output = laws.count(attempt.step.output_tokens, attempt.draw(keys.OUTPUT))
     _bound(tokens, attempt)
-    t_net = laws.duration(network, attempt.draw(keys.NETWORK)) if network is not None else 0.0
+    t_net = attempt.client
+    t_net += laws.duration(network, attempt.draw(keys.NETWORK)) if network is not None else 0.0
     if law.deployment is not None:
         waiting, prefill, pace = served.deployed(law.deployment, input_tokens, cached)
     elif law.table is not None:
@@ -214,6 +220,7 @@ def model_timeline(attempt: Attempt, factor: float, input_tokens: int, cached: i
     t_end = t_first + pace.seconds(tokens.reasoning, max(0, tokens.output - 1))
     line = Timeline(
         spans=[
+            *([("client", attempt.client)] if attempt.client else []),
             ("network", t_net),
             ("queue", t_queue),
             ("prefill", t_prefill),
@@ -304,7 +311,7 @@ def _hang(line: Timeline) -> None:
     if line.backend is None:
         line.spans = [(line.spans[0][0], math.inf)]
     else:
-        line.spans = [("network", line.t_net), ("queue", math.inf)]
+        line.spans = [*line.way(), ("queue", math.inf)]
 
 
 def _time_out(line: Timeline, timeout: Any) -> None:

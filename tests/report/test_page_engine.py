@@ -27,6 +27,9 @@ from tests.strategies_calls import backends as drawn_backends
 
 TIME = 1e-9
 PLACES = ["groq", "cerebras", "together"]
+OTHER_PLACES = {
+    "coding-session": ["anthropic", "openai/gpt-4.1", "google/gemini-2.5-pro"]
+}  # a million tokens of context
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def differences(js: Any, m: Merged, runs: int, seed: int, choice: Sequence[int],
 @pytest.mark.parametrize("name", documents.list_workflows())
 def test_the_catalogue_on_every_mix_of_backends(js: Any, name: str) -> None:
     found = documents.load_workflow(name)
-    m = merged(found, [assign_backends(found, place) for place in PLACES])
+    m = merged(found, [assign_backends(found, place) for place in OTHER_PLACES.get(name, PLACES)])
     rng = np.random.default_rng(1)
     choices = [[k] * m.specs for k in range(len(PLACES))] + [rng.integers(0, 3, m.specs).tolist() for _ in range(3)]
     for choice in choices:
@@ -169,7 +172,7 @@ def test_a_knob_does_what_the_same_change_of_the_plan_does(js: Any, knob: str, s
 @pytest.mark.parametrize("name", documents.list_workflows())
 def test_plans_put_together_are_each_plan(name: str) -> None:
     found = documents.load_workflow(name)
-    plans = [compile_plan(found, assign_backends(found, place)) for place in PLACES]
+    plans = [compile_plan(found, assign_backends(found, place)) for place in OTHER_PLACES.get(name, PLACES)]
     m = merge_plans(plans)
     for k, plan in enumerate(plans):
         one = run_plan(replace(m.plan, tables=m.choose([k] * m.specs)), 200, threads=1)

@@ -20,6 +20,7 @@ from agentflow.engine import run_plan
 from agentflow.errors import UsageError
 from agentflow.plan import compile_plan
 from agentflow.report.trace import chrome_trace, mermaid_gantt, otlp_trace
+from agentflow.report.trace.mermaid import MOST_ROWS
 from agentflow.report.trace.spans import last_end, nanoseconds, ran
 from tests.make import backend, chat, fan, guardrail, loop, nested, tool, workflow
 
@@ -260,7 +261,7 @@ def test_mermaid_rows_have_the_visits_times(all_traced: list[Traced]) -> None:
             assert lines[0] == "gantt" and lines[1].startswith("    title ")
             visits = {visit.node: visit for visit in ran(one) if not visit.composite}
             rows = [line for line in lines[4:] if not line.startswith("    section ")]
-            assert len(rows) == len(visits)
+            assert len(rows) == min(len(visits), MOST_ROWS)  # the longest of very many
             for line in rows:
                 found = row.fullmatch(line)
                 assert found, line

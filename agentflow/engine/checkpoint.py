@@ -1,0 +1,84 @@
+"""Replications that are done, in a folder: a simulation that was killed goes on with what is missing.
+
+Each replication is one file, written whole or not at all; its name holds a digest of all that decides its bytes, so
+that those of another plan, seed, load or version are never taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agentflow.engine.events import Look
+from agentflow.engine.state import Output
+from agentflow.errors import AgentflowError
+
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+
+def digest_of(*parts: Any) -> str:
+    """Return a digest of what decides a replication's bytes."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+
+def kept(folder: Path, digest: str, make: Callable[[int], Mapping[str, Any]]) -> Callable[[int], Mapping[str, Any]]:
+    """Return what reads a replication's arrays from a folder, or makes and writes them.
+
+    Raises
+    ------
+    AgentflowError
+        If the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AgentflowError(f"{folder}: cannot be made: {error.strerror}") from error
+
+    def work(number: int) -> Mapping[str, Any]:
+        path = folder / f"{digest}-{number:05d}.npz"
+        try:
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except _UNREADABLE:
+            made = make(number)
+        _write(path, made)
+        return made
+
+    return work
+
+
+def _write(path: Path, arrays: Mapping[str, Any]) -> None:
+    partial: str | None = None
+    try:
+        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        if partial is not None:
+            Path(partial).unlink(missing_ok=True)
+
+
+def pack(output: Output, look: Look) -> dict[str, Any]:
+    """Give the arrays of an output and a look names of their own."""
+    packed = {f"output_{name}": value for name, value in zip(output._fields, output, strict=True)}
+    return packed | {f"look_{item.name}": np.asarray(getattr(look, item.name)) for item in fields(look)}
+
+
+def unpack(arrays: Mapping[str, Any]) -> tuple[Output, Look]:
+    """Undo `pack`."""
+    output = Output(**{name: arrays[f"output_{name}"] for name in Output._fields})
+    parts = {item.name: arrays[f"look_{item.name}"] for item in fields(Look)}
+    return output, Look(**parts | {"clock": float(parts["clock"]), "ended": int(parts["ended"])})
