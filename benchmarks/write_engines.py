@@ -28,6 +28,18 @@ TITLES = {
     "tensorrt-llm-1.0": "TensorRT-LLM 1.0.",
 }
 INFERENCEX = "InferenceX, 2025-10 to 2026-04, ai-dynamo/aiconfigurator @095f58a silicon_sample.csv (Apache-2.0)"
+IN_MODEL = 0.75 * 989 / 780
+"""What Hopper's fitted `compute` is of the best product there: 780 of 989 TFLOP/s, H100 (gist Chillee/2ec89696)."""
+BOARDS = {
+    "ada": {"compute": min(1.0, round(IN_MODEL * 179.2 / 165, 3))},
+    "consumer-blackwell": {"compute": round(IN_MODEL * 457.6 / 503.8, 3), "link": round(22.2 / 64, 3)},
+}
+"""Boards without NVLink, from kernels alone: bf16 products on both cards, NCCL's all-reduce over PCIe 5."""
+BOARD_SOURCE = (
+    "Hopper's constants but for compute and link: best bf16 products by cuBLASLt (xzwgit/gpu-flops-bench @14a1e5e, "
+    "README: RTX 4090 179.2, RTX PRO 6000 457.6 TFLOP/s) times 0.95, what a model reaches of them on Hopper; NCCL's "
+    "default all-reduce of 32 MB among RTX PRO 6000 on PCIe 5 (voipmonitor/rtx6kpro @070506f, 22.2 GB/s of 64)"
+)
 SPLITWISE = "Splitwise, Mutinifni/splitwise-sim @8f99e7d, data/perf_model.csv (MIT)"
 
 
@@ -63,6 +75,8 @@ def engine_document(fitted: Fitted, name: str, rows: int) -> dict[str, Any]:
     families["hopper-low-latency"] = families["hopper"] | {
         "allreduce_latency": families["hopper"]["allreduce_latency"] / 10
     }
+    boards = BOARDS if name == "vllm" else {}
+    families |= {family: families["hopper"] | changed for family, changed in boards.items()}
     return {
         "schema_version": 1,
         "name": name,
@@ -83,6 +97,7 @@ def engine_document(fitted: Fitted, name: str, rows: int) -> dict[str, Any]:
                 "kind": "assumed",
             },
             {"figures": ["handed_on"], "source": "kernels as in the engines' model code, not fused", "kind": "assumed"},
+            *({"figures": sorted(boards), "source": BOARD_SOURCE, "kind": "assumed"} for _ in boards and [0]),
         ],
     }
 

@@ -3,6 +3,7 @@
 from agentflow.hardware.account import call_energy, call_price, energy_per_token
 from agentflow.hardware.architecture import kv_bytes_per_token, parameters
 from agentflow.hardware.capacity import MemoryFit, check, memory_fit
+from agentflow.hardware.iteration import IterationTable, cache_blocks, iteration_table
 from agentflow.hardware.law import DeploymentLaw, TableLaw, deployment_law
 from agentflow.hardware.serving import (
     FirstToken,
@@ -20,10 +21,12 @@ from agentflow.hardware.timing import StepTime
 __all__ = [
     "DeploymentLaw",
     "FirstToken",
+    "IterationTable",
     "Load",
     "MemoryFit",
     "StepTime",
     "TableLaw",
+    "cache_blocks",
     "call_energy",
     "call_price",
     "check",
@@ -32,6 +35,7 @@ __all__ = [
     "deployment_law",
     "energy_per_token",
     "first_token",
+    "iteration_table",
     "kv_bytes_per_token",
     "memory_fit",
     "parameters",

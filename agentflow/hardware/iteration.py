@@ -1,0 +1,110 @@
+"""What one iteration of a continuous batch takes on a deployment, in tables.
+
+`serving` asks how a deployment does under a steady load; here nothing is averaged. A step that only decodes is a
+decode step as there. A step that also computes prompts is a prefill of as many tokens as it has in all, whose
+decoding sequences read their cache besides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from agentflow.hardware.architecture import parameters
+from agentflow.hardware.capacity import check
+from agentflow.hardware.demand import prefill_demand, usable_memory, weight_bytes
+from agentflow.hardware.serving import constants, decode_step_time
+from agentflow.hardware.timing import step_time
+from agentflow.schema.deployment import Deployment
+from agentflow.schema.quantities import BYTES
+
+MIXED_KV = 2.3
+"""Seconds for a token of cache in a step with prompts over those in a step without: there attention runs the kernel for
+prompts, which reads a decoding sequence's cache with few of the chip's processors. From two vLLM 0.19 runs
+(LLMServingSim @5daddb2, MIT): 1.8 on an RTX 4090, 2.9 on two RTX PRO 6000, where a fixed time explains as much."""
+
+UTILISATION = 0.9
+"""Share of the memory that vLLM takes for weights and cache unless it is told otherwise (gpu_memory_utilization)."""
+
+_FAR = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class IterationTable:
+    """Seconds of steps.
+
+    Attributes
+    ----------
+    plain_seconds : tuple of float
+        Of a step that only decodes, by its sequences from 0 on, without their cache.
+    mixed_seconds : tuple of float
+        Of a step with prompts, by its tokens from 0 on, without caches and attention.
+    sequence : float
+        For each sequence of a step with prompts.
+    kv, mixed_kv : float
+        For each token of cache that the batch holds, in a step without and with prompts.
+    pair : float
+        For each pair of a prompt's token with one that it attends to.
+    """
+
+    plain_seconds: tuple[float, ...]
+    mixed_seconds: tuple[float, ...]
+    sequence: float
+    kv: float
+    mixed_kv: float
+    pair: float
+
+
+def iteration_table(
+    deployment: Deployment, max_sequences: int | None = None, token_budget: int | None = None
+) -> IterationTable:
+    """Tabulate a deployment's steps from the chip's data sheet and the engine's constants.
+
+    Parameters
+    ----------
+    deployment : Deployment
+    max_sequences, token_budget : int, optional
+        How far; by default the deployment's `max_batch` and `chunk_tokens`.
+
+    Raises
+    ------
+    CapacityError
+        If the deployment cannot exist.
+    """
+    check(deployment)
+    most, budget = max_sequences or deployment.max_batch, token_budget or deployment.chunk_tokens
+    c = constants(deployment)
+    plain = [0.0, *(decode_step_time(deployment, float(n), 0.0) for n in range(1, most + 1))]
+    far, near = (decode_step_time(deployment, 1.0, context) for context in (2 * _FAR, _FAR))
+    mixed = [0.0]
+    for n in range(1, budget + 1):
+        demand = replace(prefill_demand(deployment, float(n)), attention_math=0.0, kv_read=0.0)
+        mixed.append(float(step_time(demand, c, prefill=True).total))
+    math = prefill_demand(deployment, 2 * _FAR).attention_math - 2 * prefill_demand(deployment, _FAR).attention_math
+    kv = max((far - near) / _FAR, 0.0)
+    return IterationTable(
+        tuple(plain), tuple(mixed), c.sequence_overhead, kv, MIXED_KV * kv, max(math, 0.0) / _FAR**2 / c.compute
+    )
+
+
+def cache_blocks(deployment: Deployment, block_size: int = 16, utilisation: float = UTILISATION) -> int:
+    """Blocks of the cache that a replica's memory has room for.
+
+    Parameters
+    ----------
+    deployment : Deployment
+    block_size : int
+        Tokens of a block.
+    utilisation : float
+        Share of the memory for weights and cache.
+
+    Raises
+    ------
+    CapacityError
+        If the deployment cannot exist.
+    """
+    fit = check(deployment)
+    chip, model = deployment.chip, deployment.model
+    table = parameters(model).embedding * BYTES["bf16"] / deployment.chips  # looked up, not read, but it takes room
+    weights = sum(weight_bytes(deployment))
+    room = min(utilisation * chip.memory, usable_memory(chip)) - weights - table
+    return max(int(fit.sequences * room / max(fit.usable - weights, 1.0) / block_size), 0)

@@ -1,0 +1,109 @@
+"""Continuous batching against real vLLM runs and SimPy, and what the data sheet says of a step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agentflow.documents import load_deployment
+from agentflow.engine.batching import Replica, StepTable, serve
+from agentflow.hardware import cache_blocks, decode_step_time, iteration_table, memory_fit, prefill_time
+from benchmarks.batching_speed import agree
+from benchmarks.hardware_data import data_folder
+from benchmarks.serving_fit import Fit, Run, errors, fit, from_data_sheet, predict, read_runs
+from benchmarks.validate_serving import BLIND, FIRST, OTHERS_MIXED, TARGETS
+
+H100 = "llama-3.1-8b-h100"
+
+
+@pytest.fixture(scope="module")
+def runs() -> list[Run]:
+    folder = data_folder()
+    file = folder / "serving" / "vllm_requests.csv" if folder else None
+    if file is None or not file.exists():
+        pytest.skip("serving/vllm_requests.csv is not here: set AGENTFLOW_DATA to the folder of the measurements")
+    return read_runs(file)
+
+
+@pytest.fixture(scope="module")
+def made_up() -> Run:
+    """A run whose law is known: the catalogue's, with other constants."""
+    rng = np.random.default_rng(5)
+    run = Run(
+        "H100", "Qwen3-30B-A3B", 1, 32, 1024, np.cumsum(rng.exponential(0.02, 90)),
+        rng.integers(50, 2000, 90), rng.integers(20, 200, 90), np.zeros(90), np.zeros(90),
+    )  # fmt: skip
+    truth = Fit(run, 45)
+    served = predict(run, truth.replica(truth.start * np.array([1.3, 0.8, 1.5, 1.0, 1.2, 0.7]), 1 << 30))
+    return replace(run, first=served.first_token, last=served.finished)
+
+
+def test_half_of_a_real_run_predicts_the_other_half(runs: list[Run]) -> None:
+    assert {run.gpu for run in runs} >= set(TARGETS)
+    for run in runs:
+        if run.gpu in TARGETS:
+            score = errors(run, predict(run, fit(run, FIRST)), slice(FIRST, None))
+            assert all(s <= t for s, t in zip(score, TARGETS[run.gpu], strict=True)), (run.name, score)
+
+
+def test_the_data_sheet_alone_predicts_real_runs(runs: list[Run]) -> None:
+    for run in runs:
+        e2e, _, _ = errors(run, predict(run, from_data_sheet(run, OTHERS_MIXED.get(run.gpu))), slice(None))
+        assert e2e <= BLIND, (run.name, e2e)
+
+
+def test_constants_that_made_a_run_are_found(made_up: Run) -> None:
+    found = fit(made_up, 45)
+    assert max(errors(made_up, predict(made_up, found), slice(45, None))) < 0.002
+
+
+def test_a_table_of_runs_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "runs.csv"
+    file.write_text(
+        "# source: made up\n"
+        "gpu,model,tp,max_num_seqs,max_num_batched_tokens,request_id,input_tokens,output_tokens,arrival_s,queued_s,"
+        "scheduled_s,first_token_s,last_token_s,ttft_ms\n"
+        "H100,Qwen3-8B,1,8,512,b,20,3,0.5,0.5,0.5,0.7,0.9,200\n"
+        "H100,Qwen3-8B,1,8,512,a,10,2,0.0,0.0,0.0,0.2,0.3,200\n"
+    )
+    (run,) = read_runs(file)
+    assert run.prompt.tolist() == [10, 20] and run.max_sequences == 8 and run.token_budget == 512
+
+
+@pytest.mark.parametrize(("batch", "context"), [(1, 100.0), (16, 1000.0), (64, 4000.0)])
+def test_plain_steps_are_decode_steps(batch: int, context: float) -> None:
+    d = load_deployment(H100)
+    t = iteration_table(d, 64, 512)
+    seconds = t.plain_seconds[batch] + t.kv * batch * context
+    assert seconds == pytest.approx(decode_step_time(d, batch, context), rel=0.01)
+
+
+def test_a_prompt_alone_takes_its_prefill() -> None:
+    d = load_deployment(H100)
+    t = iteration_table(d, 8, 8192)
+    for tokens in (512, 2048, 8192):
+        alone = t.mixed_seconds[tokens] + t.pair * tokens * (tokens + 1) / 2
+        assert alone == pytest.approx(prefill_time(d, tokens), rel=0.02)
+
+
+def test_blocks_are_what_memory_holds() -> None:
+    d = load_deployment(H100)
+    tokens = 16 * cache_blocks(d, 16, utilisation=0.94)
+    table = d.model.vocabulary * d.model.hidden * 2 / (memory_fit(d, 1.0).per_sequence)
+    assert tokens == pytest.approx(memory_fit(d, 1.0).sequences - table, rel=0.001)
+    assert cache_blocks(d) < cache_blocks(d, utilisation=0.94)
+
+
+def test_a_deployment_serves(made_up: Run) -> None:
+    d = load_deployment(H100)
+    t = iteration_table(d, 32, 1024)
+    law = StepTable(t.plain_seconds, t.mixed_seconds, t.sequence, t.kv, t.mixed_kv, t.pair)
+    served = serve(Replica(law, 1024, 32, cache_blocks(d)), made_up.arrival, made_up.prompt, made_up.output)
+    assert (served.finished > served.first_token).all()
+
+
+def test_equals_simpy_on_the_reference_workload() -> None:
+    assert agree(60) < 1e-9
