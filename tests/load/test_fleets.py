@@ -20,9 +20,12 @@ from agentflow.engine.events_tables import _replica
 from agentflow.errors import PlanError
 from agentflow.plan import Plan
 from agentflow.schema import Backend
+from tests.agreement import _columns
 from tests.load.contended import limited
+from tests.load.fleet_reference import BatchGates
 from tests.load.uncontended import run_events
 from tests.make import chat, fan, served, slow_deployment, tool, workflow
+from tests.reference.load import simulate_load
 
 COUNT = {"lognormal": {"p50": 30, "p95": 90}}
 
@@ -123,3 +126,32 @@ def test_a_request_that_fits_no_cache_overflows() -> None:
     plan = replace(plan, fleets=(replace(plan.fleets[0], kv_blocks=2),))
     result = run_events(plan, 3, 0)
     assert [result.outcome_names[i] for i in result.outcome] == ["failed"] * 3
+
+
+STEPS = {
+    "plan": chat(COUNT, input_tokens=COUNT, timeout={"attempt": 60.0, "idle": 25.0}, retry={"max_attempts": 2}),
+    "look": fan(3, {"read": chat(COUNT, input_tokens=20, errors={"server_error": 0.2, "invalid_output": 0.1})}, "plan"),
+    "race": chat(COUNT, "plan", input_tokens=5, hedge={"after": 7.3}),
+    "say": chat(COUNT, "look", "race", join="any", reasoning_tokens=12, input_tokens={"own": 9, "from": {"plan": 0.5}}),
+}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_workflows_at_replicas_agree_with_the_reference(seed: int) -> None:
+    """Steps, joins, retries, hedges and cuts of runs that share batches, beside a replica that goes step by step."""
+    made, backend = workflow(STEPS), place(replicas=2)
+    plan = plan_of(Scenario("x", made, {"*": backend}), loaded=True)
+    (fleet,) = plan.fleets
+    plan = replace(plan, fleets=(replace(fleet, kv_blocks=14),))
+    configs = {"own": [_replica(plan.fleets[0])] * 2}
+    times = [3.71 * k for k in range(25)]
+    result = run_events(plan, len(times), seed, Given(times=tuple(times)))
+    expected, _ = simulate_load(
+        made, {"*": backend}, seed, times,
+        gates_of=lambda clock: BatchGates(clock, configs, {"own": fleet.overhead}),
+    )  # fmt: skip
+    found = [f"run {run}: {text}" for run, want in enumerate(expected) for text in _columns(result, run, want)]
+    assert found == []
+    assert result.load is not None
+    assert result.load.fleet_use[0, 0, 1] > 0, "nobody lost its blocks"
+    assert result.step_attempts.sum() > result.step_calls.sum()
