@@ -25,7 +25,7 @@ _FACTS = (
     "client",
     "client_cores",
 )
-_WHOLE = {"capacity", "counts", "ended", "wait_hist", "limit_counts", "breaker_counts"}
+_WHOLE = {"fleet_replicas", "capacity", "counts", "ended", "wait_hist", "limit_counts", "breaker_counts"}
 CAUSES = ("rpm", "rpd", "tpm", "tpd", "itpm", "otpm", "concurrency")
 """What a rate limit turns an attempt away for."""
 
@@ -68,6 +68,12 @@ class Load:
         The client as it was named, and the cores of all its processes; empty and 0 without one.
     client_use
         Core-seconds asked of the client, seconds waited for them, and how often they were asked for, shape (R, 3).
+    fleets
+        Names of the deployments whose replicas batch.
+    fleet_replicas, fleet_work
+        How many replicas each has, and the seconds of one that a run takes where batches are full, shape (F,).
+    fleet_use
+        Seconds in which their steps ran, and how often a request lost its blocks, shape (R, F, 2).
     arrival_s, end_s
         When each run arrived and when its last step had ended, from its replication's start (s), shape (N,).
     """
@@ -95,6 +101,10 @@ class Load:
     client: str
     client_cores: int
     client_use: F64
+    fleets: tuple[str, ...]
+    fleet_replicas: I64
+    fleet_work: F64
+    fleet_use: F64
     arrival_s: F64
     end_s: F64
 
@@ -118,13 +128,14 @@ def read_load(facts: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> 
     if set(facts) != set(_FACTS) or set(columns) != {item.name for item in fields(Load)} - set(_FACTS):
         raise ValueError("its load is not complete")
     given: dict[str, Any] = {**facts, **columns}
-    given |= {name: tuple(facts[name]) for name in ("resources", "limits", "breakers")}
+    given |= {name: tuple(facts[name]) for name in ("resources", "limits", "breakers", "fleets")}
     load = Load(**given)
     r, k, q = load.replications, len(load.resources), len(load.limits)
     shapes: dict[str, tuple[int, ...]] = {
         "areas": (r, k, 4), "counts": (r, k, 3), "window_s": (r,), "ended": (r,), "capacity": (k,), "work": (k,),
         "limit_rates": (q, 6), "limit_asks": (q, 3), "limit_counts": (r, q, 8),
         "breaker_counts": (r, len(load.breakers), 2), "client_use": (r, 3),
+        "fleet_replicas": (len(load.fleets),), "fleet_work": (len(load.fleets),), "fleet_use": (r, len(load.fleets), 2),
     }  # fmt: skip
     for name, column in columns.items():
         dtype = np.dtype(np.int64 if name in _WHOLE else np.float64)

@@ -153,6 +153,9 @@ def _bound(plan: Plan, alone: Pilot, kind: str) -> tuple[float, str] | None:
     slots = [r.concurrency * (tenants if r.per_tenant else 1) for r in plan.resources]
     pairs = zip(slots, alone.work.tolist(), plan.resources, strict=True)
     rates = [(n / work, r.name) for n, work, r in pairs if work > 0.0]
+    rates += [
+        (fleet.replicas / work, fleet.name) for fleet, work in zip(plan.fleets, alone.batched.tolist(), strict=True)
+    ]
     for limit, asks in zip(plan.limits, alone.asks, strict=True):
         rates += [(rate, f"{limit.name} {name}") for name, rate in most_runs(limit.rates(tenants), asks).items()]
     return min(rates, default=None)
@@ -239,7 +242,7 @@ def scenario_capacities(
         raise UsageError("at least one run is needed")
     scenarios = build_scenarios(workflow, backends, assign, setting)
     _written(arrivals, 1.0)
-    plans = [plan_of(scenario) for scenario in scenarios]
+    plans = [plan_of(scenario, loaded=True) for scenario in scenarios]
     if loading is not None and any(_shares(plan) for plan in plans):
         loading()
     found = []
@@ -257,7 +260,7 @@ def scenario_capacities(
 
 def _shares(plan: Plan) -> bool:
     """Whether runs of a plan meet anywhere that has a bound."""
-    return bool(plan.resources or plan.limits)
+    return bool(plan.resources or plan.limits or plan.fleets)
 
 
 def _pilot(plan: Plan, seed: int) -> Pilot:

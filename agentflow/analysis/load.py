@@ -41,7 +41,8 @@ def shape_of(plan: Plan, arrivals: Arrivals, alone: Pilot, runs: int) -> Shape:
 
     The warm-up lasts as long as the slowest of a hundred runs alone, and ten relaxation times of the slowest resource:
     for a queue of c servers of mean service s at load rho about s / (c (1 - sqrt(rho))^2), the inverse of the gap in
-    the spectrum of M/M/1 with c times its speed (Morse 1955). A closed loop warms up over ten runs a user. A trace or a
+    the spectrum of M/M/1 with c times its speed (Morse 1955); where calls batch, five times what a run takes alone over
+    1 - load. A closed loop warms up over ten runs a user. A trace or a
     batch has no steady state.
     """
     if arrivals.size is not None:
@@ -57,6 +58,9 @@ def shape_of(plan: Plan, arrivals: Arrivals, alone: Pilot, runs: int) -> Shape:
         if calls > 0.0:
             gap = (1.0 - math.sqrt(min(load, 0.98))) ** 2
             relaxation = max(relaxation, work / calls / (resource.concurrency * gap))
+    for fleet, batched in zip(plan.fleets, alone.batched, strict=True):
+        share = min(arrivals.rate * float(batched) / fleet.replicas, 0.98)
+        relaxation = max(relaxation, 0.5 * float(np.median(alone.e2e_s)) / (1.0 - share))
     longest = float(alone.e2e_s[int(0.99 * len(alone.e2e_s))])
     fewest = 20 if plan.client is None else 200  # its cores' queue is not among the resources
     return Shape(replications, max(fewest, math.ceil(arrivals.rate * (longest + 10.0 * relaxation))), each)
@@ -131,6 +135,29 @@ class BreakerReport:
 
 
 @dataclass(frozen=True)
+class FleetReport:
+    """What the replicas of a deployment did.
+
+    Attributes
+    ----------
+    name, replicas
+        The backend's name, and how many there are.
+    offered
+        Load over what they can serve with full batches; NaN where load does not come at a rate.
+    busy
+        Share of the time in which their steps ran.
+    preemptions
+        How often a request lost its blocks of the cache, in all replications.
+    """
+
+    name: str
+    replicas: int
+    offered: float
+    busy: Estimate
+    preemptions: int
+
+
+@dataclass(frozen=True)
 class ClientReport:
     """What the client's cores did: share that was asked of them, and the mean wait of a call for them (s)."""
 
@@ -158,7 +185,7 @@ class LoadReport:
         The arrival rate at which the first resource is fully busy (runs a second), and its name; None without any.
     state
         `stable`, `near` (above 0.9 of the capacity), `unstable`.
-    resources, limits, breakers
+    resources, limits, breakers, fleets
         In the order of the plan.
     client
         None where SDK and framework cost nothing.
@@ -178,6 +205,7 @@ class LoadReport:
     limits: tuple[LimitReport, ...] = ()
     breakers: tuple[BreakerReport, ...] = ()
     client: ClientReport | None = None
+    fleets: tuple[FleetReport, ...] = ()
 
 
 def report_load(result: Result, slo: Slo | None = None) -> LoadReport | None:
@@ -188,11 +216,15 @@ def report_load(result: Result, slo: Slo | None = None) -> LoadReport | None:
     finite = load.rate is None and not load.users
     resources = tuple(_resource(load, k) for k in range(len(load.resources)))
     limits = tuple(_limit(load, k) for k in range(len(load.limits)))
+    fleets = tuple(_fleet(load, k) for k in range(len(load.fleets)))
     worst = max((r.offered for r in resources if not math.isnan(r.offered)), default=0.0)
     worst = max([worst, *(limit.worst[0] for limit in limits)])
+    worst = max([worst, *(fleet.offered for fleet in fleets if not math.isnan(fleet.offered))])
     rates = [
         (float(c) / float(w), name) for c, w, name in zip(load.capacity, load.work, load.resources, strict=True) if w
     ]
+    fleet_rates = zip(load.fleet_replicas, load.fleet_work, load.fleets, strict=True)
+    rates += [(float(n) / float(work), name) for n, work, name in fleet_rates if work]
     rates += [
         (rate, f"{load.limits[k]} {bucket}")
         for k in range(len(limits))
@@ -216,6 +248,7 @@ def report_load(result: Result, slo: Slo | None = None) -> LoadReport | None:
             for name, (opened, refused) in zip(load.breakers, load.breaker_counts.sum(axis=0), strict=True)
         ),
         client=_client(load),
+        fleets=fleets,
     )
 
 
@@ -228,6 +261,17 @@ def _limit(load: Load, k: int) -> LimitReport:
     )
     causes = {name: int(n) for name, n in zip(CAUSES, refused, strict=True) if n}
     return LimitReport(load.limits[k], offered, int(passed), causes)
+
+
+def _fleet(load: Load, k: int) -> FleetReport:
+    replicas, work = int(load.fleet_replicas[k]), float(load.fleet_work[k])
+    return FleetReport(
+        load.fleets[k],
+        replicas,
+        math.nan if load.rate is None else load.rate * work / replicas,
+        mean_estimate(load.fleet_use[:, k, 0] / np.maximum(load.window_s, 1e-300) / replicas),
+        int(load.fleet_use[:, k, 1].sum()),
+    )
 
 
 def _client(load: Load) -> ClientReport | None:

@@ -19,6 +19,7 @@ from agentflow.analysis.setting import Setting
 from agentflow.engine.arrivals import Arrivals
 from agentflow.errors import UsageError, listed, quoted
 from agentflow.plan import Client, Plan, compile_plan
+from agentflow.plan.resources import fleets_of
 from agentflow.result import Result
 from agentflow.schema import Backend, Workflow
 
@@ -215,7 +216,7 @@ def run_scenarios(
     if precision is not None and not 0.0 < precision < 1.0:
         raise UsageError("the precision is a share between 0 and 1, such as 2%")
     coming = None if arrivals is None else parse_arrivals(arrivals)
-    plans = [plan_of(scenario) for scenario in scenarios]
+    plans = [plan_of(scenario, coming is not None) for scenario in scenarios]
 
     def alone(count: int) -> list[Result]:
         results = []
@@ -232,10 +233,11 @@ def run_scenarios(
     return [replace(result, manifest=result.manifest | _facts(scenario)) for scenario, result in pairs]
 
 
-def plan_of(scenario: Scenario) -> Plan:
-    """Compile a scenario."""
+def plan_of(scenario: Scenario, loaded: bool = False) -> Plan:
+    """Compile a scenario; under load its deployments are replicas that batch."""
     plan = compile_plan(scenario.workflow, scenario.assignment, documents.position_of)
-    return replace(plan, client=scenario.client)
+    fleets = fleets_of(plan.backends, scenario.assignment.values()) if loaded else ()
+    return replace(plan, client=scenario.client, fleets=fleets)
 
 
 def loaded_batch(

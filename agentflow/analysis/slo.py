@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -18,8 +19,8 @@ from agentflow.result import Result
 _FORM = re.compile(r"\s*(?:(?P<what>e2e|ttft)\.)?(?P<stat>mean|p\d{1,2}(?:\.\d+)?)\s*<=?\s*(?P<limit>\S.*?)\s*")
 
 
-NEVER = 1e9
-"""What the time of a run without an answer counts as (s)."""
+BEYOND = 4.0
+"""What the time of a run without an answer counts as, at least, over the limit."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,20 @@ class Slo:
     limit: float
 
     def estimate(self, result: Result) -> Estimate:
-        """Estimate the statistic (s); a run without an answer counts as one of `NEVER` seconds."""
-        times = self.times(result)
+        """Estimate the statistic (s); a run without an answer counts as `BEYOND` limits.
+
+        So does what takes longer, where a quantile is asked for: replications that miss the limit by far would else
+        spread the interval over it.
+        """
+        times = np.minimum(self.times(result), math.inf if self.stat == "mean" else BEYOND * self.limit)
         said = replace(result, ttft_s=times) if self.column == "ttft_s" else replace(result, e2e_s=times)
         return Metrics(said).column(self.column, self.stat)
 
     def times(self, result: Result) -> NDArray[np.float64]:
-        """Return each run's time (s), `NEVER` for one without an answer."""
+        """Return each run's time (s), `BEYOND` limits at least for one without an answer."""
         bad = [result.outcome_names.index(name) for name in _NOT_ANSWERED if name in result.outcome_names]
-        return np.where(np.isin(result.outcome, bad), NEVER, getattr(result, self.column))
+        times: NDArray[np.float64] = getattr(result, self.column)
+        return np.where(np.isin(result.outcome, bad), np.maximum(times, BEYOND * self.limit), times)
 
 
 _NOT_ANSWERED = ("failed", "deadline_exceeded", "budget_exceeded")

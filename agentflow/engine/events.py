@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from agentflow.engine import batching_state as S
 from agentflow.engine import events_state as E
 from agentflow.engine.arrivals import Arrivals
 from agentflow.engine.events_tables import (
@@ -81,6 +82,8 @@ class Look:
         How often each breaker opened, and the attempts that it refused.
     client : float64[3]
         Core-seconds that were asked of the client, seconds waited for them, and how often they were asked for.
+    fleets : float64[F, 2]
+        Seconds in which replicas' steps ran, and how often a request lost its blocks.
     """
 
     clock: float
@@ -92,6 +95,7 @@ class Look:
     tokens: F64
     breakers: I64
     client: F64
+    fleets: F64
 
     def since(self, earlier: Look) -> Look:
         """Return the differences to an earlier look."""
@@ -105,6 +109,7 @@ class Look:
             self.tokens - earlier.tokens,
             self.breakers - earlier.breakers,
             self.client - earlier.client,
+            self.fleets - earlier.fleets,
         )
 
 
@@ -245,7 +250,14 @@ class Timeline:
             _together(pools.limit_f[:, E.G_IN : E.G_OUT + 1], limits),
             breakers.copy(),
             pools.client_f[:, E.Z_BUSY : E.Z_BURSTS + 1].sum(axis=0),
+            _together(self._replicas(clock), [fleet.replicas for fleet in self.plan.fleets]),
         )
+
+    def _replicas(self, clock: float) -> F64:
+        """Seconds that each replica's steps have run by now, and its preemptions."""
+        f, i = self.pools.replica_f, self.pools.replica_i
+        running = np.where(i[:, S.R_ACTIVE] == 1, np.minimum(clock, f[:, S.Y_NEXT]) - f[:, S.Y_START], 0.0)
+        return np.column_stack([f[:, S.Y_BUSY] + running, i[:, S.R_PREEMPTIONS]])
 
 
 def _together(rows: Any, copies: Sequence[int]) -> Any:

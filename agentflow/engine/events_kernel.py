@@ -22,9 +22,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from agentflow.engine import constants, helpers, lanes, lowering, state
+from agentflow.engine import batching_kernel, constants, helpers, lanes, lowering, state
+from agentflow.engine import batching_state as S
 from agentflow.engine import events_state as E
 from agentflow.engine import kernel as mc
+from agentflow.engine.batching_kernel import cancel as leave_replica
+from agentflow.engine.batching_kernel import change, submit
 from agentflow.engine.constants import GOLDEN
 from agentflow.engine.helpers import OPTIONS, helper
 from agentflow.engine.kernel import (
@@ -630,6 +633,125 @@ def hand_over(P, Q, W, O, f, v, now, clock):  # type: ignore[no-untyped-def]
     schedule(W, f, now + seconds, E.K_END)
 
 
+# --- replicas that batch ---------------------------------------------------------------------------------------
+
+
+@inlined
+def watch(W, r):  # type: ignore[no-untyped-def]
+    """Schedule the next change of a replica's batch; one that was scheduled before is void."""
+    due = W.replica_f[r, S.Y_NEXT]
+    if due != W.replica_due[r]:
+        W.replica_due[r] = due
+        W.replica_gen[r] = (W.replica_gen[r] + 1) & 0x7FFFFFFF
+        if due < inf:
+            push(W, due, next_key(W, E.K_REPLICA), (np.int64(r) << 32) | W.replica_gen[r])
+
+
+@compiled
+def tokens_of(W, f):  # type: ignore[no-untyped-def]
+    """Tokens that an attempt generates, at least the one that every answer has."""
+    return max(np.int64(1), np.int64(W.ff[f, E.A_REASONING] + W.ff[f, E.A_OUT]))
+
+
+@compiled
+def join_batch(P, Q, W, O, f, fleet, tokens):  # type: ignore[no-untyped-def]
+    """An attempt reaches the least loaded of its replicas."""
+    first = np.int64(Q.fleet_first[fleet])
+    r = first
+    for other in range(first + 1, first + Q.fleet_many[fleet]):
+        if W.replica_i[other, S.R_RUNNING] + W.replica_i[other, S.R_WAITING] < (
+            W.replica_i[r, S.R_RUNNING] + W.replica_i[r, S.R_WAITING]
+        ):
+            r = np.int64(other)
+    spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
+    now = W.ff[f, E.A_T0] + W.ff[f, E.A_NET]
+    prompt, output = max(np.int64(1), np.int64(tokens)), tokens_of(W, f)
+    W.fi[f, E.F_REPLICA] = r
+    W.fi[f, E.F_CUT] = 0
+    W.fi[f, E.F_ERR] = W.fi[f, E.F_KIND]
+    size = W.limits[r, S.G_BLOCK]
+    if W.fi[f, E.F_KIND] == L.TIMEOUT or (prompt + output + size - 2) // size > W.limits[r, S.G_BLOCKS]:
+        if W.fi[f, E.F_KIND] != L.TIMEOUT:
+            turn_away(P, Q, W, O, f, -1.0)
+            W.fi[f, E.F_KIND] = L.CONTEXT_OVERFLOW
+            W.fi[f, E.F_ERR] = L.CONTEXT_OVERFLOW
+            return
+        W.fi[f, E.F_STATE] = E.SERVED
+        plan_end(P, Q, W, O, f, 0.0)
+        schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+        return
+    W.fi[f, E.F_STATE] = E.BATCHED
+    W.ff[f, E.A_WAIT] = inf
+    W.request_f[f, S.Z_FIRST] = -1.0
+    W.request_f[f, S.Z_FINISHED] = -1.0
+    clock = W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + now
+    submit(W, r, f, clock, prompt, np.int64(W.ff[f, E.A_CACHED]), np.int64(0), output)
+    watch(W, r)
+    bound = min(P.spec_f[spec, L.S_ATTEMPT], P.spec_f[spec, L.S_IDLE])
+    if bound < inf:
+        schedule(W, f, W.ff[f, E.A_T0] + bound, E.K_END)
+
+
+@compiled
+def stop_batched(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
+    """An attempt at a replica is over, by itself or cut: write down how its time went, as the law of one would."""
+    r = W.fi[f, E.F_REPLICA]
+    base = W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + W.ff[f, E.A_T0]
+    finished = W.request_f[f, S.Z_FINISHED] >= 0.0
+    if not finished and leave_replica(W, r, f, clock):
+        watch(W, r)
+    length = now - W.ff[f, E.A_T0]
+    scheduled, first = W.request_f[f, S.Z_SCHEDULED], W.request_f[f, S.Z_FIRST]
+    W.ff[f, E.A_LENGTH] = length
+    W.ff[f, E.A_STALL] = 0.0
+    W.ff[f, E.A_GROWTH] = 0.0
+    W.ff[f, E.A_GAP] = 1.0
+    W.ff[f, E.A_WAIT] = max(0.0, scheduled - base - W.ff[f, E.A_NET]) if scheduled >= 0.0 else inf
+    W.ff[f, E.A_PREFILL] = inf
+    if first >= 0.0:
+        W.ff[f, E.A_PREFILL] = first - base - W.ff[f, E.A_NET] - W.ff[f, E.A_WAIT]
+        gaps = np.float64(tokens_of(W, f) - 1)
+        if not finished:
+            gaps = np.float64(max(0, W.request_i[f, S.Q_DONE] - W.request_i[f, S.Q_PROMPT])) + 0.5
+        if gaps > 0.0:
+            W.ff[f, E.A_GAP] = max(length - (first - base), 1e-12) / gaps
+
+
+@compiled
+def end_batched(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
+    """An attempt at a replica ends by its last token, its error or a timeout."""
+    stop_batched(P, Q, W, O, f, now, clock)
+    kind, at = W.fi[f, E.F_KIND], W.fi[f, E.F_AT]
+    first = W.request_f[f, S.Z_FIRST]
+    broken = kind >= 0 and at == L.AT_FIRST and first >= 0.0
+    if broken or W.request_f[f, S.Z_FINISHED] >= 0.0:
+        W.fi[f, E.F_ERR] = kind
+    else:
+        W.fi[f, E.F_ERR] = L.TIMEOUT
+        W.fi[f, E.F_CUT] = 1
+
+
+@compiled
+def change_batch(P, Q, W, O, r, clock):  # type: ignore[no-untyped-def]
+    """The batch of a replica changes: first tokens, last tokens."""
+    W.replica_due[r] = -1.0
+    told = change(W, r)
+    for i in range(told):
+        f, what = W.told[i] >> 2, W.told[i] & 3
+        spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
+        now = clock - W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL]
+        broken = W.fi[f, E.F_KIND] >= 0 and W.fi[f, E.F_AT] == L.AT_FIRST
+        if what & S.NOTE_LAST or broken:
+            schedule(W, f, now, E.K_END)
+        elif P.spec_f[spec, L.S_IDLE] < P.spec_f[spec, L.S_ATTEMPT]:
+            W.fi[f, E.F_GEN] = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
+            if P.spec_f[spec, L.S_ATTEMPT] < inf:
+                schedule(W, f, W.ff[f, E.A_T0] + P.spec_f[spec, L.S_ATTEMPT], E.K_END)
+        if what == S.NOTE_FIRST and not broken and Q.client[E.O_CHUNK] > 0.0:
+            W.ff[f, E.A_SHOWN] = burst(Q, W, f, clock, Q.client[E.O_CHUNK])
+    watch(W, r)
+
+
 # --- one attempt -----------------------------------------------------------------------------------------
 
 
@@ -796,7 +918,7 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
         if u < total:
             kind, at, ra, hang = error_of(P, place, u, ak)
     net, stall, reasoning, cached = 0.0, 0.0, 0.0, 0.0
-    r = q = np.int64(-1)
+    r = q = fleet = np.int64(-1)
     if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
         tokens = W.sf[base + node, L.F_INPUT]
         b = np.int64(P.place_i[place, L.P_BACKEND])
@@ -847,8 +969,12 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
             bound = min(bound, hang)
         elif kind >= 0 and at == L.AT_START:
             bound = net
+        fleet = np.int64(Q.fleet[b])
+        if fleet >= 0:
+            net += Q.fleet_overhead[fleet]
+            W.ff[f, E.A_NET] = net
         if bound <= net:  # over before it is there
-            r = q = np.int64(-1)
+            r = q = fleet = np.int64(-1)
     else:
         d = np.int64(P.draw_i[P.place_i[place, L.P_DRAW_LO], 1])
         latency = rare(P, d, draw_key(ak, L.Q_LATENCY))
@@ -870,7 +996,7 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_CUT] = 0
     W.fi[f, E.F_RES] = r
     W.fi[f, E.F_LIMIT] = -2 - q if q >= 0 else -1  # it has not passed yet
-    if r < 0 and q < 0:
+    if r < 0 and q < 0 and fleet < 0:
         W.fi[f, E.F_STATE] = E.SERVED
         if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
             plan_end(P, Q, W, O, f, 0.0)
@@ -890,6 +1016,11 @@ def reach(P, Q, W, O, f):  # type: ignore[no-untyped-def]
     """An attempt reaches its backend: first its rate limit, then its slots."""
     q, r = -2 - W.fi[f, E.F_LIMIT], W.fi[f, E.F_RES]
     if q >= 0 and not admit(P, Q, W, O, f, q):
+        return
+    fleet = np.int64(Q.fleet[P.place_i[W.fi[f, E.F_PLACE], L.P_BACKEND]])
+    if fleet >= 0:
+        v = W.fi[f, E.F_SLOT] * (Q.sizes[E.SZ_NODES] + 1) + W.fi[f, E.F_NODE]
+        join_batch(P, Q, W, O, f, fleet, W.sf[v, L.F_INPUT])
         return
     if r >= 0:
         arrive(P, Q, W, O, f, r)
@@ -1118,6 +1249,8 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
         return after_attempt(P, Q, W, O, f, np.int64(L.SERVER_ERROR), now)
     if state == E.HANDLED:
         return go_on(P, Q, W, O, f, v, spec, W.ff[f, E.A_FIRST], W.fi[f, E.F_ERR], now)
+    if state == E.BATCHED:
+        end_batched(P, Q, W, O, f, now, clock)
     if state == E.QUEUED:
         W.fi[f, E.F_ERR] = L.TIMEOUT
         W.fi[f, E.F_CUT] = 1
@@ -1220,6 +1353,8 @@ def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
         else:
             W.sf[v, L.F_COMP + L.C_CLIENT] -= unused
         return
+    if state == E.BATCHED:
+        stop_batched(P, Q, W, O, f, now, clock)
     length = now - W.ff[f, E.A_T0]
     leave(P, Q, W, O, f, length, clock)
     if W.ff[f, E.A_FLOW] > 0.0:
@@ -2373,6 +2508,11 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
             drop_first(W)
             kind = key >> E.KIND_SHIFT
             id_, gen = what >> 32, what & LOW32
+            if kind == E.K_REPLICA:
+                if W.replica_gen[id_] == gen:
+                    W.clock[0] = clock
+                    change_batch(P, Q, W, O, id_, clock)
+                continue
             if kind <= E.K_HEDGE:
                 if W.fi[id_, E.F_GEN] != gen:
                     continue
@@ -2410,7 +2550,7 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
 def _sources() -> int:
     """Digest of the other files that are compiled in: numba's cache sees only this one."""
     digest = hashlib.blake2b(digest_size=7)
-    for module in (constants, helpers, lanes, lowering, mc, state, E, L):
+    for module in (batching_kernel, constants, helpers, lanes, lowering, mc, state, E, L, S):
         digest.update(Path(str(module.__file__)).read_bytes())
     return int.from_bytes(digest.digest(), "little")
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from agentflow.engine.batching_state import Batches
 from agentflow.engine.state import FROZEN, WIDTHS, Output
 from agentflow.plan import layout as L
 from agentflow.plan.layout import F64, I32, I64, U64
@@ -25,7 +26,7 @@ RUNNING = 8
 X_COLUMNS = L.VISIT_COLUMNS + 9
 
 # events that happen at one moment happen in this order
-(K_END, K_ARRIVE, K_STREAM, K_HEDGE, K_TODO, K_DEADLINE, K_USER) = range(7)
+(K_END, K_ARRIVE, K_STREAM, K_REPLICA, K_HEDGE, K_TODO, K_DEADLINE, K_USER) = range(8)
 KIND_SHIFT = 58
 
 # what is left to settle in a run, in the order of its scope, then phase, then node
@@ -39,7 +40,7 @@ I_RUN, I_GEN, I_STAMP, I_VISITED, I_TOP, I_TENANT, I_NEXT, I_USER, I_ALIVE, I_CO
 I_COLUMNS = 12
 
 # attempts under way
-(FREE, BACKOFF, ON_WAY, QUEUED, SERVED, TIMER, WON, LOST, REFUSED, HANDLED) = range(10)
+(FREE, BACKOFF, ON_WAY, QUEUED, SERVED, TIMER, WON, LOST, REFUSED, HANDLED, BATCHED) = range(11)
 (
     A_T0,
     A_NET,
@@ -91,8 +92,9 @@ A_COLUMNS = A_COMP + L.NCOMP
     F_LIMIT,
     F_BREAKER,
     F_ERA,  # the breaker's when it began
-) = range(24)
-F_COLUMNS = 24
+    F_REPLICA,
+) = range(25)
+F_COLUMNS = 25
 
 # resources
 FIFO, PRIORITY, SJF, LAS, AGE = range(5)
@@ -178,7 +180,8 @@ class Wiring(NamedTuple):
     starts: top-level nodes that wait for nothing; guard_bit int64[N]; revoke_lo, revoke: what a rejection may
     take back; pool int32[B]: first resource of a backend or -1; tenants int32[R]: how many copies a
     resource has, one a tenant; limit int32[B], limit_tenants the same for rate limits; breaker int32[places];
-    client float64[6]: what the client needs, no cores if it needs nothing.
+    client float64[6]: what the client needs, no cores if it needs nothing; fleet int32[B]: replicas that batch, or -1;
+    fleet_first, fleet_many: its replicas; fleet_overhead: seconds of a request before they know of it.
     """
 
     succ_lo: I32
@@ -197,6 +200,10 @@ class Wiring(NamedTuple):
     limit_tenants: I32
     breaker: I32
     client: F64
+    fleet: I32
+    fleet_first: I32
+    fleet_many: I32
+    fleet_overhead: F64
     step_rank: F64
     lean: I64
     sizes: I64
@@ -235,6 +242,21 @@ class Pools(NamedTuple):
     clock: F64
     arrive_t: F64
     arrive_tenant: I32
+    replica_due: F64
+    replica_gen: I64
+    # the fields of `batching_state.Batches`, for whose functions this is one; a request has its attempt's row
+    limits: I64
+    law: F64
+    steps: F64
+    replica_i: I64
+    replica_f: F64
+    phases: I64
+    heap_key: I64
+    heap_id: I64
+    notes: I64
+    told: I64
+    request_i: I64
+    request_f: F64
 
 
 class Rows(NamedTuple):
@@ -271,6 +293,7 @@ WIDTHS[Pools] = (
         "breaker_i": J_COLUMNS,
         "client_f": Z_COLUMNS,
     }
+    | {name: WIDTHS[Batches][name] for name in Batches._fields}
 )
 WIDTHS[Rows] = dict.fromkeys(Rows._fields, 1) | WIDTHS[Output] | {"moments": 2}
 FROZEN.add(Wiring)

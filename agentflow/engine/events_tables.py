@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from agentflow.engine import events_state as E
+from agentflow.engine.batching_state import Batches, Replica, StepLaw, StepTable, grow_requests, new_batches
 from agentflow.engine.state import new_output
-from agentflow.plan import Breaker, Client, Limiter, Plan, Resource
+from agentflow.plan import Breaker, Client, Fleet, Limiter, Plan, Resource
 from agentflow.plan import layout as L
 from agentflow.plan.layout import F64, I32, I64
 from agentflow.plan.resources import SPANS
@@ -57,12 +58,16 @@ def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
         limit_tenants=limits,
         breaker=breaker,
         client=_client(plan.client),
+        fleet=_fleets_of(len(t.backend_i), plan.fleets),
+        fleet_first=np.cumsum([0, *(fleet.replicas for fleet in plan.fleets)]).astype(np.int32),
+        fleet_many=np.array([*(fleet.replicas for fleet in plan.fleets), 0], np.int32),
+        fleet_overhead=np.array([*(fleet.overhead for fleet in plan.fleets), 0.0]),
         step_rank=-np.array(plan.priorities, np.float64),
         lean=_lean(t, breaker, limit) * (plan.client is None),
         sizes=np.array(
             [
                 _top_steps(t, n),
-                calls * (1 if hedges == 2 else hedges) + 8,
+                calls * (1 if hedges == 2 else hedges) + 8 + max((q.max_sequences for q in plan.fleets), default=0),
                 plan.exports,
                 len(guards),
                 int(np.count_nonzero(t.node_i[:, L.N_FLAGS] & L.STREAM)),
@@ -177,6 +182,24 @@ def _client(client: Client | None) -> F64:
     )
 
 
+IDLE = Replica(StepLaw(fixed=1.0), token_budget=1, max_sequences=1)
+"""Stands where a plan has no replicas: an array has a row at least."""
+
+
+def _replica(fleet: Fleet) -> Replica:
+    """Make one of a fleet's replicas."""
+    table = StepTable(fleet.plain_seconds, fleet.mixed_seconds, fleet.sequence, fleet.kv, fleet.mixed_kv, fleet.pair)
+    return Replica(table, fleet.token_budget, fleet.max_sequences, fleet.kv_blocks)
+
+
+def _fleets_of(backends: int, fleets: Sequence[Fleet]) -> I32:
+    """Fleet of each backend, or -1."""
+    found = np.full(backends + 1, -1, np.int32)
+    for number, fleet in enumerate(fleets):
+        found[fleet.backend] = number
+    return found
+
+
 def _breakers(breakers: Sequence[Breaker]) -> tuple[F64, I64]:
     """Make the state of circuit breakers: closed."""
     breaker_f = np.zeros((len(breakers) + 1, E.H_COLUMNS))
@@ -207,6 +230,7 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
         row[E.R_MAX_QUEUE] = UNBOUNDED if r.max_queue is None else r.max_queue
     limit_f, limit_i = _limits([q for q in plan.limits for _ in range(copies_of(q, tenants))])
     breaker_f, breaker_i = _breakers(plan.breakers)
+    replicas = [_replica(fleet) for fleet in plan.fleets for _ in range(fleet.replicas)] or [IDLE]
     pools = E.Pools(
         heap_t=np.zeros(0),
         heap_k=np.zeros(0, np.int64),
@@ -235,6 +259,9 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
         clock=np.zeros(1),
         arrive_t=np.zeros(0),
         arrive_tenant=np.zeros(0, np.int32),
+        replica_due=np.full(len(replicas), np.inf),
+        replica_gen=np.zeros(len(replicas), np.int64),
+        **new_batches(replicas, 0)._asdict(),
     )
     pools.counter[[E.C_FREE_SLOT, E.C_FREE_FLIGHT]] = -1
     pools.counter[E.C_STOP] = UNBOUNDED
@@ -269,7 +296,8 @@ def grow_slots(pools: E.Pools, width: int, exports: int, runs: int) -> E.Pools:
 def grow_flights(pools: E.Pools, flights: int) -> E.Pools:
     """Make room for this many attempts under way."""
     before = len(pools.fi)
-    grown = pools._replace(ff=_grown(pools.ff, flights), fi=_grown(pools.fi, flights))
+    requests = grow_requests(Batches(*(getattr(pools, name) for name in Batches._fields)), flights)
+    grown = pools._replace(ff=_grown(pools.ff, flights), fi=_grown(pools.fi, flights), **requests._asdict())
     grown.fi[before:, E.F_NEXT] = [*range(before + 1, flights), pools.counter[E.C_FREE_FLIGHT]]
     grown.counter[E.C_FREE_FLIGHT], grown.counter[E.C_MOST_FLIGHTS] = before, flights
     return grown

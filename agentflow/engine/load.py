@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from agentflow.result import Result
 PILOT_RUNS = 2000
 """Runs alone, from which the work is learnt that a run brings."""
 
+FLOOD_RUNS = 1000
+"""Runs at once, from which the capacity of replicas that batch is learnt."""
+
 UNLIMITED = 2**40
 
 
@@ -44,12 +47,15 @@ class Pilot:
         Times of all runs, in ascending order.
     asks : float64[Q, 3]
         Requests, input and output tokens that it asks of each rate limit.
+    batched : float64[F]
+        Seconds of a replica that it takes of each fleet where so many batch that more would not help.
     """
 
     work: F64
     calls: F64
     e2e_s: F64
     asks: F64
+    batched: F64 = field(default_factory=lambda: np.zeros(0))
 
 
 def pilot(plan: Plan, seed: int = 0) -> Pilot:
@@ -62,6 +68,7 @@ def pilot(plan: Plan, seed: int = 0) -> Pilot:
         limits=tuple(replace(q, bounds=(None,) * 6, concurrency=None, per_tenant=False) for q in plan.limits),
         place_breakers=(-1,) * len(plan.place_breakers),
         client=None,
+        fleets=(),
     )
     times: list[F64] = []
     look = Timeline(free, Batch(runs=PILOT_RUNS), seed).run(
@@ -72,7 +79,26 @@ def pilot(plan: Plan, seed: int = 0) -> Pilot:
         look.counts[:, 0] / PILOT_RUNS,
         np.sort(np.concatenate(times)),
         np.column_stack([look.limits[:, 0], look.tokens]) / PILOT_RUNS,
+        _flood(replace(free, fleets=plan.fleets), seed),
     )
+
+
+def _flood(plan: Plan, seed: int) -> F64:
+    """Let many runs come at once, so that batches are as full as they get; returns a replica's seconds a run."""
+    if not plan.fleets:
+        return np.zeros(0)
+    bare = replace(plan, tables=_patient(plan.tables))
+    return (
+        Timeline(bare, Batch(runs=FLOOD_RUNS), seed).run(0, FLOOD_RUNS, lambda rows, n: None).fleets[:, 0] / FLOOD_RUNS
+    )
+
+
+def _patient(tables: L.Tables) -> L.Tables:
+    """Return tables without timeouts and deadline: in a flood all would strike."""
+    spec_f, totals = tables.spec_f.copy(), tables.totals.copy()
+    spec_f[:, [L.S_ATTEMPT, L.S_IDLE]] = np.inf
+    totals[0] = np.inf
+    return tables._replace(spec_f=spec_f, totals=totals)
 
 
 @dataclass
@@ -296,6 +322,10 @@ def _load(plan: Plan, arrivals: Arrivals, shape: Shape, found: list[_Replication
         client="" if plan.client is None else plan.client.name,
         client_cores=0 if plan.client is None else plan.client.cores * plan.client.processes,
         client_use=np.array([look.client for look in looks]),
+        fleets=tuple(fleet.name for fleet in plan.fleets),
+        fleet_replicas=np.array([fleet.replicas for fleet in plan.fleets], np.int64),
+        fleet_work=alone.batched,
+        fleet_use=np.array([look.fleets for look in looks]),
         arrival_s=moments[:, 0].copy(),
         end_s=moments[:, 1].copy(),
     )

@@ -15,11 +15,11 @@ from agentflow.plan import layout as L
 from agentflow.plan.encode import Encoder, array, mask_of
 from agentflow.plan.graph import COMPOSITES, Locate, Path, Report, Scope, analyse, body_of
 from agentflow.plan.normal import polynomials
-from agentflow.plan.resources import Breaker, Client, Limiter, Resource, limiters_of, resources_of
+from agentflow.plan.resources import Breaker, Client, Fleet, Limiter, Resource, limiters_of, resources_of
 from agentflow.plan.unroll import Frame, StepInfo, Unroller, count_nodes
 from agentflow.schema import Backend, Step, Workflow
 
-__all__ = ["MAX_NODES", "Breaker", "Client", "Limiter", "Plan", "Resource", "compile_plan"]
+__all__ = ["MAX_NODES", "Breaker", "Client", "Fleet", "Limiter", "Plan", "Resource", "compile_plan"]
 
 MAX_NODES = 100_000
 """Bound on the nodes of a plan."""
@@ -63,6 +63,8 @@ class Plan:
         For each row of `tables.place_i` its breaker, or -1.
     client : Client, optional
         What SDK and framework cost, under load.
+    fleets : tuple of Fleet
+        Replicas that serve deployments under load; a backend without one keeps its law.
     """
 
     workflow: str
@@ -84,6 +86,7 @@ class Plan:
     breakers: tuple[Breaker, ...] = ()
     place_breakers: tuple[int, ...] = ()
     client: Client | None = None
+    fleets: tuple[Fleet, ...] = ()
 
 
 class Shared(NamedTuple):

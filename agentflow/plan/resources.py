@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from agentflow.errors import PlanError
+from agentflow.hardware import cache_blocks, iteration_table
+from agentflow.hardware.serving import constants
 from agentflow.schema import Backend
 
 BUCKETS = ("rpm", "rpd", "tpm", "tpd", "itpm", "otpm")
@@ -146,6 +148,86 @@ class Client:
     before: float = 0.6
     cores: int = 1
     processes: int = 1
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Replicas of a deployment that batch continuously, instead of the law of one attempt.
+
+    Parameters
+    ----------
+    name : str
+    backend : int
+        Row of the plan's backends.
+    replicas : int
+    token_budget, max_sequences, kv_blocks : int
+        Bounds of a step and of the cache of each, as of `engine.batching_state.Replica`.
+    overhead : float
+        Seconds of a request before its replica knows of it.
+    plain_seconds, mixed_seconds, sequence, kv, mixed_kv, pair : float
+        Seconds of steps, as of `hardware.IterationTable`.
+    """
+
+    name: str
+    backend: int
+    replicas: int
+    token_budget: int
+    max_sequences: int
+    kv_blocks: int
+    overhead: float
+    plain_seconds: tuple[float, ...]
+    mixed_seconds: tuple[float, ...]
+    sequence: float
+    kv: float
+    mixed_kv: float
+    pair: float
+
+
+def fleets_of(names: Sequence[str], backends: Iterable[Backend]) -> tuple[Fleet, ...]:
+    """Make the fleets of a plan's backends that are deployments.
+
+    Those that speculate, diffuse or prefill elsewhere keep their law: an iteration of theirs is no such step.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the plan's backends, in the order of its rows.
+    backends : iterable of Backend
+
+    Raises
+    ------
+    PlanError
+        If one has a capacity besides.
+    """
+    found: dict[str, Fleet] = {}
+    for backend in backends:
+        law = backend.law.deployment
+        if law is None or backend.name in found:
+            continue
+        d = law.deployment
+        if d.speculation is not None or d.diffusion is not None or d.disaggregated:
+            continue
+        if backend.capacity is not None:
+            raise PlanError(
+                f"{backend.name} is a deployment, whose batch says how many calls it serves; leave its capacity out"
+            )
+        budget = d.chunk_tokens
+        most = min(d.max_batch, budget)
+        table = iteration_table(d, most, budget)
+        found[backend.name] = Fleet(
+            backend.name,
+            list(names).index(backend.name),
+            d.replicas,
+            budget,
+            most,
+            cache_blocks(d),
+            constants(d).request_overhead,
+            **{name: getattr(table, name) for name in STEPS},
+        )
+    return tuple(found.values())
+
+
+STEPS = ("plain_seconds", "mixed_seconds", "sequence", "kv", "mixed_kv", "pair")
 
 
 def limiters_of(backends: Sequence[Backend]) -> tuple[Limiter, ...]:

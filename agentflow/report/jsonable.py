@@ -97,6 +97,15 @@ def load_object(load: LoadReport) -> dict[str, Any]:
             "asked": load.client.asked.as_dict(),
             "wait_s": load.client.wait_s.as_dict(),
         },
+        "fleets": {
+            fleet.name: {
+                "replicas": fleet.replicas,
+                "offered": None if math.isnan(fleet.offered) else fleet.offered,
+                "busy": fleet.busy.as_dict(),
+                "preemptions": fleet.preemptions,
+            }
+            for fleet in load.fleets
+        },
         "breakers": [{"name": b.name, "opened": b.opened, "refused": b.refused} for b in load.breakers],
     }
 

@@ -40,6 +40,7 @@ def load_table(load: LoadReport) -> RenderableType:
             Text("client", "dim"), text.append(f"; a call waits {seconds(load.client.wait_s.value)} s for them")
         )
     tables = [_resources(load)] if load.resources else []
+    tables += [_fleets(load)] if load.fleets else []
     tables += [_limits(load)] if load.limits else []
     tables += [_breakers(load)] if load.breakers else []
     return Group(facts, *(part for table in tables for part in (Text(), table)))
@@ -81,4 +82,16 @@ def _breakers(load: LoadReport) -> Table:
     table = grid("circuit breaker", ">opened", ">refused", wrap=(0,))
     for breaker in load.breakers:
         table.add_row(plain(breaker.name, limit=40), count(breaker.opened), count(breaker.refused))
+    return table
+
+
+def _fleets(load: LoadReport) -> Table:
+    """Show each deployment whose replicas batch."""
+    table = grid("batching", ">replicas", ">offered", ">busy", "95 % interval", ">preempted", wrap=(0,))
+    for fleet in load.fleets:
+        low, high = fleet.busy.low, fleet.busy.high
+        interval = "" if low is None or high is None else f"[{share(max(0.0, low))}, {share(min(1.0, high))}]"
+        offered = "-" if math.isnan(fleet.offered) else share(fleet.offered)
+        busy, lost = share(fleet.busy.value), count(fleet.preemptions)
+        table.add_row(plain(fleet.name, limit=40), f"{fleet.replicas:,}", offered, busy, Text(interval, "dim"), lost)
     return table

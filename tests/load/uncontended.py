@@ -21,7 +21,7 @@ COUNTS = ("outcome", "input_tokens", "cached_input_tokens", "output_tokens", "re
 def run_events(plan: Plan, runs: int, seed: int, arrivals: Arrivals | None = None) -> Result:
     """Simulate runs 0 to `runs` - 1 on one timeline."""
     k = len(plan.resources)
-    alone = Pilot(np.zeros(k), np.zeros(k), np.ones(1), np.zeros((len(plan.limits), 3)))
+    alone = Pilot(np.zeros(k), np.zeros(k), np.ones(1), np.zeros((len(plan.limits), 3)), np.zeros(len(plan.fleets)))
     return run_load(plan, arrivals or Batch(runs=runs), Shape(1, 0, runs), seed, threads=1, alone=alone)
 
 

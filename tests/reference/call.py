@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import simpy
@@ -300,8 +300,12 @@ class Call:
         backend = self.run.backend(visit.path, place)
         cached = cached_tokens(visit, backend, self.input)
         factor = _factor(visit, backend)
-        attempt = Attempt(visit.node, index, self.step, self.timeout, backend, waited, client)
-        return model_timeline(attempt, factor, self.input, cached)
+        overhead = self.run.gates.overhead(backend) if self.run.gates is not None else None
+        attempt = Attempt(visit.node, index, self.step, self.timeout, backend, waited, client, overhead or 0.0)
+        line = model_timeline(attempt, factor, self.input, cached)
+        if overhead is None or line.end <= line.t_net:
+            return line
+        return model_timeline(replace(attempt, timeout=None), factor, self.input, cached)
 
     def _charge(self, copy: Copy, place: int, line: Timeline, tau: float, cut: bool) -> Usage:
         copy.components += line.components(tau)

@@ -52,6 +52,10 @@ class Gates:
             return None
         return Passage(self, self._pool(call, backend), self._limit(call, backend), call, line, begin)
 
+    def overhead(self, backend: Any) -> float | None:
+        """Seconds of a request at the door of replicas that batch; None for all other backends."""
+        return None
+
     def core(self, run: Any) -> Core | None:
         """Return the cores of the process in which a run lives."""
         return self.cores[run.number % len(self.cores)] if self.cores else None

@@ -23,11 +23,12 @@ def simulate_load(
     times: Sequence[float],
     tenants: Sequence[int] = (),
     client: Any = None,
+    gates_of: Any = None,
 ) -> tuple[list[ReferenceRun], Gates]:
     """Simulate runs 0, 1, ... that arrive at these times; each has its backends' slots as far as others leave them."""
     clock = Clock()
     of_run = {keys.run_key(seed, number): tenant for number, tenant in enumerate(tenants)}
-    gates = Gates(lambda run: of_run.get(run.key, 0), client)
+    gates = gates_of(clock) if gates_of is not None else Gates(lambda run: of_run.get(run.key, 0), client)
 
     def arrive(number: int, moment: float) -> Generator[simpy.Event, Any, ReferenceRun]:
         yield clock.at(moment, ARRIVAL)

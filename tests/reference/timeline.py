@@ -166,6 +166,7 @@ class Attempt:
     backend: Any = None
     waited: float = 0.0  # for its turn at the backend
     client: float = 0.0  # at the client, before it is sent
+    overhead: float = 0.0  # at the server's door
 
     def draw(self, quantity: int) -> int:
         return keys.attempt_draw(self.node, self.index, quantity)
@@ -205,7 +206,7 @@ def model_timeline(attempt: Attempt, factor: float, input_tokens: int, cached: i
         tokens.reasoning = laws.count(thinking, attempt.draw(keys.REASONING))
     tokens.output = laws.count(attempt.step.output_tokens, attempt.draw(keys.OUTPUT))
     _bound(tokens, attempt)
-    t_net = attempt.client
+    t_net = attempt.client + attempt.overhead
     t_net += laws.duration(network, attempt.draw(keys.NETWORK)) if network is not None else 0.0
     if law.deployment is not None:
         waiting, prefill, pace = served.deployed(law.deployment, input_tokens, cached)

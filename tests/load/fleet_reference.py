@@ -1,0 +1,153 @@
+"""Replicas that batch, as processes of the SimPy reference: each step of the plain replica is an event."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+import simpy
+
+from agentflow.engine.batching import Replica
+from tests.load.batching_reference import Reference, Sequence_, aligned
+from tests.reference import state
+from tests.reference.gates import Gates, _rejected
+from tests.reference.served import Pace
+from tests.reference.timeline import Timeline
+
+CHANGE = 2.75  # after arrivals of the same moment
+
+
+class Steps:
+    """Seconds of steps, looked up in a replica's table."""
+
+    def __init__(self, table: Any) -> None:
+        self.table = table
+
+    def seconds(self, tokens: int, sequences: int, kv: float, pairs: float = 0.0) -> float:
+        t = self.table
+        if pairs > 0:
+            return float(t.mixed_seconds[tokens] + t.sequence * sequences + t.mixed_kv * kv + t.pair * pairs)
+        return float(t.plain_seconds[tokens] + t.kv * kv)
+
+
+class Server:
+    """One replica on the timeline."""
+
+    def __init__(self, clock: Any, config: Replica) -> None:
+        self.clock, self.plain, self.due = clock, Reference(replace(config, law=Steps(config.law))), math.inf
+        self.first: dict[Sequence_, simpy.Event] = {}
+        self.last: dict[Sequence_, simpy.Event] = {}
+
+    @property
+    def load(self) -> int:
+        return len(self.plain.running) + len(self.plain.waiting)
+
+    def submit(self, s: Sequence_) -> None:
+        self.first[id(s)], self.last[id(s)] = self.clock.event(), self.clock.event()  # type: ignore[index]
+        self.plain.submit(s, self.clock.now)
+        self.watch()
+
+    def watch(self) -> None:
+        if self.plain.ends != self.due and self.plain.ends < math.inf:
+            self.due = self.plain.ends
+            self.clock.process(self._change(self.due))
+
+    def _change(self, moment: float) -> Generator[simpy.Event, Any, None]:
+        yield self.clock.at(moment, CHANGE)
+        if self.plain.ends != moment:
+            return
+        self.due = math.inf
+        for s, first, last in self.plain.change():
+            if first:
+                self.clock.soon(self.first[id(s)], state.END)  # type: ignore[index]
+            if last:
+                self.clock.soon(self.last[id(s)], state.END)  # type: ignore[index]
+        self.watch()
+
+
+class BatchGates(Gates):
+    """The gates of a timeline whose deployments batch."""
+
+    def __init__(self, clock: Any, replicas: dict[str, list[Replica]], overhead: dict[str, float]) -> None:
+        super().__init__()
+        self.servers = {name: [Server(clock, config) for config in made] for name, made in replicas.items()}
+        self.overheads = overhead
+        self.number = 0
+
+    def overhead(self, backend: Any) -> float | None:
+        return self.overheads.get(backend.name)
+
+    def of(self, call: Any, line: Timeline, begin: float) -> Any:
+        if line.backend is None or line.backend.name not in self.servers:
+            return super().of(call, line, begin)
+        if line.struck in ("start", "hang") or (line.error == "timeout" and line.end <= line.t_net):
+            return None
+        return Batched(self, self.servers[line.backend.name], call, line, begin)
+
+
+class Batched:
+    """One attempt at a fleet."""
+
+    def __init__(self, gates: BatchGates, servers: list[Server], call: Any, line: Timeline, begin: float) -> None:
+        self.gates, self.servers, self.call, self.line, self.begin = gates, servers, call, line, begin
+        self.server: Server | None = None
+        self.s: Sequence_ | None = None
+
+    def wait(self, retime: Any) -> Generator[simpy.Event, Any, Timeline]:
+        clock, line = self.call.clock, self.line
+        server = min(self.servers, key=lambda each: each.load)
+        prompt, output = max(1, line.tokens.input), max(1, line.tokens.reasoning + line.tokens.output)
+        if not server.plain.config.holds(prompt + output):
+            return replace(_rejected(line), error="context_overflow")
+        self.gates.number += 1
+        config = server.plain.config
+        s = Sequence_(self.gates.number, prompt, output, aligned(config, prompt, line.tokens.cached), prompt)
+        self.server, self.s = server, s
+        server.submit(s)
+        timeout = self.call.timeout
+        attempt = timeout.attempt if timeout is not None and timeout.attempt is not None else math.inf
+        idle = timeout.idle if timeout is not None and timeout.idle is not None else math.inf
+        first, last = server.first[id(s)], server.last[id(s)]  # type: ignore[index]
+        for event, bound in ((first, min(attempt, idle)), (last, attempt)):
+            if not event.processed:
+                waits = [event] if bound == math.inf else [event, clock.at(self.begin + bound, state.END)]
+                yield clock.any_of(waits)
+            if not event.triggered:
+                self.leave()
+                return replace(self.at_a_cut(line), error="timeout", struck="cut", end=bound, retry_after=None)
+            if event is first and line.struck == "first_token":
+                self.leave()
+                moment = clock.now - self.begin
+                return replace(self.at_a_cut(line), end=moment, error=line.error, struck="first_token")
+        return self.at_a_cut(line)
+
+    def at_a_cut(self, line: Timeline) -> Timeline:
+        """The attempt's timeline as far as it is known now; what it writes is taken to be evenly spaced."""
+        now = self.call.clock.now - self.begin
+        if self.s is None:
+            return replace(line, spans=[*line.way(), ("queue", math.inf)], first_token=math.inf, t_prefill=math.inf)
+        zero = getattr(self.call.clock, "zero", 0.0) + self.begin
+        scheduled = self.s.scheduled - zero if self.s.scheduled >= 0 else math.inf
+        prefill = self.s.first - zero
+        gap = 1.0
+        done = self.s.finished < math.inf
+        if prefill < math.inf:
+            if not done:
+                self.leave()
+            gaps = self.s.output - 1 if done else max(0, self.s.computed - self.s.prompt) + 0.5
+            gap = max(now - prefill, 1e-12) / gaps if gaps else 1.0
+        pace = Pace(gap)
+        shown = prefill + line.tokens.reasoning * gap
+        spans = [*line.way(), ("queue", scheduled), ("prefill", prefill), ("reasoning", shown), ("decode", math.inf)]
+        return replace(line, spans=spans, first_token=shown, t_prefill=prefill, pace=pace, end=now)
+
+    def settle(self, used: Any) -> None:
+        pass
+
+    def leave(self) -> None:
+        if self.server is not None and self.s is not None and self.s.finished == math.inf:
+            self.server.plain.cancel(self.s)
+            self.server.watch()
+            self.server = None
