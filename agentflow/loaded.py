@@ -24,6 +24,7 @@ _FACTS = (
     "breakers",
     "client",
     "client_cores",
+    "fleets",
 )
 _WHOLE = {"fleet_replicas", "capacity", "counts", "ended", "wait_hist", "limit_counts", "breaker_counts"}
 CAUSES = ("rpm", "rpd", "tpm", "tpd", "itpm", "otpm", "concurrency")
