@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agentflow.analysis.calibrate import calibrate
-from agentflow.analysis.calibration import e2e_draws
-from agentflow.analysis.requests import Requests
+from agentflow.analysis.fitting.calibrate import calibrate
+from agentflow.analysis.fitting.calibration import e2e_draws
+from agentflow.analysis.fitting.requests import Requests
 from agentflow.importers.loadtest import read_requests
 
 Mask = NDArray[np.bool_]

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agentflow.analysis.calibrate import calibrate
-from agentflow.analysis.laws import quantile
-from agentflow.analysis.requests import Requests
+from agentflow.analysis.fitting.calibrate import calibrate
+from agentflow.analysis.fitting.laws import quantile
+from agentflow.analysis.fitting.requests import Requests
 from agentflow.importers.loadtest import read_requests
 from benchmarks.provider_splits import (
     LEAST,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from agentflow.analysis.compare import difference as unpaired
+from agentflow.analysis.insight.paired import difference, log_ratio
 from agentflow.analysis.metrics import Figure, Metrics, column_of, figure
-from agentflow.analysis.paired import difference, log_ratio
 from agentflow.errors import AgentflowError, UsageError, printable, quoted
 from agentflow.estimate import Estimate, share_estimate
 from agentflow.result import load_result

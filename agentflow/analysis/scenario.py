@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from agentflow import documents
-from agentflow.analysis.arrivals import parse_arrivals
 from agentflow.analysis.assignment import BackendLike, assign_backends
 from agentflow.analysis.compare import Comparison, compare_results
 from agentflow.analysis.drift import KEY, drift_of
-from agentflow.analysis.load import shape_of
+from agentflow.analysis.loading.arrivals import parse_arrivals
+from agentflow.analysis.loading.load import shape_of
 from agentflow.analysis.precision import run_to_precision
 from agentflow.analysis.setting import Setting
 from agentflow.engine.arrivals import Arrivals

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agentflow.analysis.client import SOURCE
+from agentflow.analysis.loading.client import SOURCE
 from agentflow.analysis.region import WARM, from_region
 from agentflow.analysis.trends import Trend, project
 from agentflow.documents import load_network

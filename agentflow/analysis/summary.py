@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentflow.analysis.drift import drift_factor
-from agentflow.analysis.load import LoadReport, report_load
+from agentflow.analysis.loading.load import LoadReport, report_load
+from agentflow.analysis.loading.slo import Slo
 from agentflow.analysis.metrics import Metrics, Stat
-from agentflow.analysis.slo import Slo
 from agentflow.estimate import Estimate
 from agentflow.result import TOKEN_KINDS, Result
 

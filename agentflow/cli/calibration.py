@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agentflow.analysis.calibrate import calibrate, calibrate_summary
-from agentflow.analysis.calibration import Calibration
-from agentflow.analysis.requests import Requests, RequestSummary, concatenate
+from agentflow.analysis.fitting.calibrate import calibrate, calibrate_summary
+from agentflow.analysis.fitting.calibration import Calibration
+from agentflow.analysis.fitting.requests import Requests, RequestSummary, concatenate
 from agentflow.documents import dump
 from agentflow.errors import CalibrationError, UsageError
 from agentflow.importers.loadtest import parse_columns, read_requests

@@ -41,7 +41,7 @@ def capacity(
     check_plot(plot)
     assigned = assignments(assign)
     setting = read_setting(None, False, None, None, None, tier, client)
-    from agentflow.analysis.capacity import scenario_capacities
+    from agentflow.analysis.loading.capacity import scenario_capacities
 
     output.announce_compiling()
     found = scenario_capacities(workflow, slo, backend or None, assign=assigned, setting=setting, runs=runs, seed=seed,

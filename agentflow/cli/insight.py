@@ -61,10 +61,10 @@ def explain(
     """Say where the seconds go, in the mean and in the slow tail: critical path, slack, losses; and what would help."""
     check_plot(plot)
     assigned, setting = assignments(assign), read_setting(region, new_connections, price_trend, speed_trend, when)
-    from agentflow.analysis.breakeven import break_even_of, parse_target
-    from agentflow.analysis.explain import explain_scenario
+    from agentflow.analysis.insight.breakeven import break_even_of, parse_target
+    from agentflow.analysis.insight.explain import explain_scenario
+    from agentflow.analysis.insight.whatif import rank
     from agentflow.analysis.scenario import build_scenarios
-    from agentflow.analysis.whatif import rank
 
     targets = [parse_target(text) for text in target or ()]
     scenario = build_scenarios(workflow, backend, assigned, setting)[0]
@@ -117,7 +117,7 @@ def stack(
     """Show how latency stacks: the answer time against the number of chained calls, beside what people feel."""
     check_plot(plot)
     setting = read_setting(region, new_connections, price_trend, speed_trend, when)
-    from agentflow.analysis.stacking import parse_links, stack_links
+    from agentflow.analysis.insight.stacking import parse_links, stack_links
 
     lengths, tokens = parse_links(links), [_tokens("--input-tokens", input_tokens, 0.0)]
     tokens.append(_tokens("--output-tokens", output_tokens, 1.0))

@@ -50,7 +50,7 @@ def report(
     if not output_file.parent.is_dir():
         raise UsageError(f"--output {output_file}: there is no folder {output_file.parent}")
     from agentflow.analysis.findings import find
-    from agentflow.analysis.whatif import LEAST_RUNS, affordable, rank
+    from agentflow.analysis.insight.whatif import LEAST_RUNS, affordable, rank
 
     output.announce_compiling()
     with output.progress() as progress:

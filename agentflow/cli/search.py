@@ -48,8 +48,8 @@ def sweep(
 ) -> None:
     """Vary one thing or several: the answer time for each combination of values, over the same random numbers."""
     assigned, setting = assignments(assign), read_setting(region, new_connections, price_trend, speed_trend, when)
-    from agentflow.analysis.sweep import parse_vary
-    from agentflow.analysis.sweep import sweep as sweep_scenarios
+    from agentflow.analysis.insight.sweep import parse_vary
+    from agentflow.analysis.insight.sweep import sweep as sweep_scenarios
 
     varied = [parse_vary(text) for text in vary]
     output.announce_compiling()
@@ -87,7 +87,7 @@ def optimize(
 ) -> None:
     """Choose a backend for each step: the shortest answer time within a price, and what less money buys."""
     setting = read_setting(region, new_connections, price_trend, speed_trend, when)
-    from agentflow.analysis.optimize import optimize as find_optimum
+    from agentflow.analysis.insight.optimize import optimize as find_optimum
     from agentflow.analysis.scenario import load
     from agentflow.units import parse_percent, parse_usd
 

@@ -100,9 +100,9 @@ def run(
     setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier, client)
     from agentflow.analysis.baseline import load_baseline
     from agentflow.analysis.gates import check, require_baseline
+    from agentflow.analysis.loading.slo import parse_slo
     from agentflow.analysis.metrics import Metrics
     from agentflow.analysis.scenario import simulate
-    from agentflow.analysis.slo import parse_slo
     from agentflow.analysis.summary import summary_of
 
     before = None if baseline is None else load_baseline(baseline)
@@ -203,7 +203,7 @@ def _report(found: Comparison, gates: Sequence[Gate], json: bool, plot: Path | N
 
 def _warn_of_load(summaries: Sequence[Summary]) -> None:
     """Say what the load makes doubtful."""
-    from agentflow.analysis.load import warnings_of
+    from agentflow.analysis.loading.load import warnings_of
 
     for summary in summaries:
         for text in warnings_of(summary.load) if summary.load is not None else ():
@@ -280,7 +280,7 @@ def read_setting(
         return None
     import datetime
 
-    from agentflow.analysis.client import parse_client
+    from agentflow.analysis.loading.client import parse_client
     from agentflow.analysis.setting import Setting
     from agentflow.analysis.trends import parse_trend, parse_when
 

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agentflow.analysis.calibration import Calibration, QuantileRow
-from agentflow.analysis.fit import Fit
+from agentflow.analysis.fitting.calibration import Calibration, QuantileRow
+from agentflow.analysis.fitting.fit import Fit
 from agentflow.units import format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def calibration_report(calibration: Calibration) -> RenderableType:
     Parameters
     ----------
     calibration : Calibration
-        What `agentflow.analysis.calibrate.calibrate` returned.
+        What `agentflow.analysis.fitting.calibrate.calibrate` returned.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from agentflow.analysis.capacity import CapacityReport
+from agentflow.analysis.loading.capacity import CapacityReport
 from agentflow.report.insight_plots import titled, write_figure
 from agentflow.report.palette import seconds, share
 from agentflow.report.text import grid, plain, rate_interval

@@ -6,7 +6,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agentflow.analysis.explain import Explanation, StepBlame
+from agentflow.analysis.insight.explain import Explanation, StepBlame
 from agentflow.report.palette import COLOURS, SIGNS, portion, seconds, share
 from agentflow.report.tables import headline
 from agentflow.report.text import grid, interval, is_ascii, plain

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from agentflow.analysis.breakeven import BreakEven, BreakEvens
-from agentflow.analysis.whatif import MATTERS, Ranking, WhatIf
+from agentflow.analysis.insight.breakeven import BreakEven, BreakEvens
+from agentflow.analysis.insight.whatif import MATTERS, Ranking, WhatIf
 from agentflow.errors import listed, printable
 from agentflow.estimate import Estimate
 from agentflow.report.page.render import Extra

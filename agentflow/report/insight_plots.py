@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from agentflow.analysis.explain import Explanation
+from agentflow.analysis.insight.explain import Explanation
 from agentflow.analysis.summary import Summary
 from agentflow.errors import AgentflowError, printable
 from agentflow.report.palette import COLOURS, seconds, share

@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from agentflow.analysis.breakeven import BreakEvens
-from agentflow.analysis.capacity import CapacityReport
 from agentflow.analysis.compare import Comparison
-from agentflow.analysis.explain import Explanation
 from agentflow.analysis.gates import GateResult
-from agentflow.analysis.load import LoadReport
+from agentflow.analysis.insight.breakeven import BreakEvens
+from agentflow.analysis.insight.explain import Explanation
+from agentflow.analysis.insight.whatif import Ranking
+from agentflow.analysis.loading.capacity import CapacityReport
+from agentflow.analysis.loading.load import LoadReport
 from agentflow.analysis.summary import Summary
-from agentflow.analysis.whatif import Ranking
 from agentflow.estimate import Estimate
 
 SCHEMA_VERSION = 1

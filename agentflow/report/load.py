@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agentflow.analysis.load import LoadReport
+from agentflow.analysis.loading.load import LoadReport
 from agentflow.report.palette import count, seconds, share
 from agentflow.report.text import grid, interval, plain, rate_interval
 

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from agentflow.analysis.optimize import Assignment, Optimum
-from agentflow.analysis.sweep import Sweep
-from agentflow.analysis.whatif import NO_ANSWER
+from agentflow.analysis.insight.optimize import Assignment, Optimum
+from agentflow.analysis.insight.sweep import Sweep
+from agentflow.analysis.insight.whatif import NO_ANSWER
 from agentflow.report.jsonable import SCHEMA_VERSION, run_object
 from agentflow.report.palette import dollars, seconds, share
 from agentflow.report.text import grid, interval, plain

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from agentflow.analysis.stacking import LIMITS_S, READING, Stacking
+from agentflow.analysis.insight.stacking import LIMITS_S, READING, Stacking
 from agentflow.errors import printable
 from agentflow.report.insight_plots import write_figure
 from agentflow.report.jsonable import SCHEMA_VERSION, estimates

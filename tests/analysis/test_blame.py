@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentflow.analysis.slack import slack_s
+from agentflow.analysis.insight.slack import slack_s
 from agentflow.engine import run_plan
 from agentflow.engine.blame import critical_seconds, critical_steps, failed_seconds, slowest_branch_seconds
 from agentflow.engine.recording import Recording, record_runs

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentflow.analysis.calibrate import calibrate, calibrate_summary
-from agentflow.analysis.calibration import e2e_draws
-from agentflow.analysis.laws import quantile
-from agentflow.analysis.requests import Requests, RequestSummary, build, concatenate
-from agentflow.analysis.variation import between_runs, prefill
+from agentflow.analysis.fitting.calibrate import calibrate, calibrate_summary
+from agentflow.analysis.fitting.calibration import e2e_draws
+from agentflow.analysis.fitting.laws import quantile
+from agentflow.analysis.fitting.requests import Requests, RequestSummary, build, concatenate
+from agentflow.analysis.fitting.variation import between_runs, prefill
 from agentflow.documents import dump, parse_backend
 from agentflow.errors import CalibrationError
 from agentflow.importers.loadtest import read_requests

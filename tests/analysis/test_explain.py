@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from agentflow.analysis.explain import LOSSES, explain, tail_limit
+from agentflow.analysis.insight.explain import LOSSES, explain, tail_limit
 from agentflow.report.jsonable import explain_object
 from tests.make import backend, chat, tool, workflow
 

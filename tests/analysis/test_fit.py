@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agentflow.analysis.families import FAMILIES, gamma, weibull
-from agentflow.analysis.fit import SPEED_SPREAD, TTFT_SPREAD, fit, held_out, split_stalls
-from agentflow.analysis.laws import quantile
+from agentflow.analysis.fitting.families import FAMILIES, gamma, weibull
+from agentflow.analysis.fitting.fit import SPEED_SPREAD, TTFT_SPREAD, fit, held_out, split_stalls
+from agentflow.analysis.fitting.laws import quantile
 from agentflow.schema import Constant, LogNormal, Samples
 
 P = np.array([0.05, 0.5, 0.95])

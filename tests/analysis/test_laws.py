@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from agentflow.analysis.families import harrell_davis_weights
-from agentflow.analysis.laws import cdf, draw, log_density, ndtri, quantile
+from agentflow.analysis.fitting.families import harrell_davis_weights
+from agentflow.analysis.fitting.laws import cdf, draw, log_density, ndtri, quantile
 from agentflow.schema import (
     Constant,
     Distribution,

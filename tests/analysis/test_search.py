@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from agentflow import simulate
-from agentflow.analysis import optimize as optimizing
-from agentflow.analysis.optimize import optimize
-from agentflow.analysis.sweep import parse_vary, sweep
+from agentflow.analysis.insight import optimize as optimizing
+from agentflow.analysis.insight.optimize import optimize
+from agentflow.analysis.insight.sweep import parse_vary, sweep
 from agentflow.cli import run
 from agentflow.errors import AgentflowError, UsageError
 from agentflow.schema import Workflow

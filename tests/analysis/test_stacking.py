@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agentflow.analysis.stacking import READING, chain, parse_links, stack_links
+from agentflow.analysis.insight.stacking import READING, chain, parse_links, stack_links
 from agentflow.cli import run
 from agentflow.errors import UsageError
 from tests.make import backend

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from agentflow.analysis.laws import quantile
+from agentflow.analysis.fitting.laws import quantile
 from agentflow.analysis.trends import parse_trend, parse_when, project, scaled
 from agentflow.errors import UsageError
 from agentflow.schema import (

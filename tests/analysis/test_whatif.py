@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agentflow.analysis.breakeven import break_even, parse_target
-from agentflow.analysis.candidates import candidates
-from agentflow.analysis.changes import Change, with_latency
+from agentflow.analysis.insight.breakeven import break_even, parse_target
+from agentflow.analysis.insight.candidates import candidates
+from agentflow.analysis.insight.changes import Change, with_latency
+from agentflow.analysis.insight.paired import log_ratio
+from agentflow.analysis.insight.whatif import fresh_seed, rank, slow_latencies, what_if
 from agentflow.analysis.metrics import Metrics
-from agentflow.analysis.paired import log_ratio
 from agentflow.analysis.scenario import Scenario, build_scenarios, run_scenarios
-from agentflow.analysis.whatif import fresh_seed, rank, slow_latencies, what_if
 from agentflow.errors import AgentflowError, UsageError
 from agentflow.estimate import Estimate
 from agentflow.result import Result

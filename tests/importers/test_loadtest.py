@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agentflow.analysis.requests import Requests, RequestSummary
+from agentflow.analysis.fitting.requests import Requests, RequestSummary
 from agentflow.errors import CalibrationError, UsageError
 from agentflow.importers.loadtest import parse_columns, read_requests
 from agentflow.importers.loadtest._text import error_name, line_of

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agentflow.analysis.client import PRESETS, parse_client
-from agentflow.analysis.load import report_load, warnings_of
+from agentflow.analysis.loading.client import PRESETS, parse_client
+from agentflow.analysis.loading.load import report_load, warnings_of
 from agentflow.analysis.scenario import simulate
 from agentflow.analysis.setting import Setting
 from agentflow.engine import Shape, run_load

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentflow.analysis.load import report_load
+from agentflow.analysis.loading.load import report_load
 from agentflow.analysis.scenario import Scenario, plan_of, simulate
 from agentflow.documents import resolve_backend
 from agentflow.engine import run_plan

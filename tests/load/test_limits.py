@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from agentflow.analysis.capacity import scenario_capacities
-from agentflow.analysis.load import report_load
+from agentflow.analysis.loading.capacity import scenario_capacities
+from agentflow.analysis.loading.load import report_load
+from agentflow.analysis.loading.slo import parse_slo
 from agentflow.analysis.scenario import simulate
 from agentflow.analysis.setting import Setting
-from agentflow.analysis.slo import parse_slo
 from agentflow.engine.arrivals import Given
 from agentflow.errors import UsageError
 from agentflow.plan import compile_plan

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import agentflow
-from agentflow.analysis.arrivals import parse_arrivals, read_times
-from agentflow.analysis.load import LoadReport, report_load, shape_of, warnings_of
+from agentflow.analysis.loading.arrivals import parse_arrivals, read_times
+from agentflow.analysis.loading.load import LoadReport, report_load, shape_of, warnings_of
 from agentflow.analysis.metrics import Metrics
 from agentflow.analysis.summary import summarize
 from agentflow.cli.app import app

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agentflow.analysis.breakeven import break_even_of, parse_target
-from agentflow.analysis.explain import Explanation, explain
+from agentflow.analysis.insight.breakeven import break_even_of, parse_target
+from agentflow.analysis.insight.explain import Explanation, explain
+from agentflow.analysis.insight.whatif import rank
 from agentflow.analysis.scenario import build_scenarios
-from agentflow.analysis.whatif import rank
 from agentflow.cli import run
 from agentflow.report.explanation import explain_report
 from agentflow.report.helping import break_even_report, ranking_report

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from agentflow.analysis.requests import Requests, RequestSummary
+from agentflow.analysis.fitting.requests import Requests, RequestSummary
 from agentflow.errors import UsageError
 from agentflow.importers.loadtest import aiperf, guidellm, llmperf, table, vllm
 from agentflow.importers.loadtest._text import Source, parse_json, read_source

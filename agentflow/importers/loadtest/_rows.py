@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agentflow.analysis.requests import Requests, build
+from agentflow.analysis.fitting.requests import Requests, build
 
 
 @dataclass(frozen=True)

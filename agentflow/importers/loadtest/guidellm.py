@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from agentflow.analysis.requests import Requests
+from agentflow.analysis.fitting.requests import Requests
 from agentflow.importers.loadtest._rows import Row, collect
 from agentflow.importers.loadtest._text import Record, Source, error_name
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agentflow.analysis.requests import Requests
+from agentflow.analysis.fitting.requests import Requests
 from agentflow.importers.loadtest._rows import Row, collect
 from agentflow.importers.loadtest._text import Record, Source, error_name
 

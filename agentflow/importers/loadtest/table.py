@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from agentflow.analysis.requests import Requests
+from agentflow.analysis.fitting.requests import Requests
 from agentflow.errors import UsageError, did_you_mean, listed
 from agentflow.importers.loadtest._rows import Row, collect
 from agentflow.importers.loadtest._text import MOST, Source, error_name

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agentflow.analysis.slo import Slo, goodput
+from agentflow.analysis.loading.slo import Slo, goodput
 from agentflow.engine.arrivals import Arrivals
 from agentflow.engine.load import Pilot, Shape
 from agentflow.estimate import Estimate, mean_estimate

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agentflow.analysis.families import FAMILIES, constant, lognormal
-from agentflow.analysis.laws import log_density
+from agentflow.analysis.fitting.families import FAMILIES, constant, lognormal
+from agentflow.analysis.fitting.laws import log_density
 from agentflow.schema import Distribution, LogNormal, Samples
 
 Floats = NDArray[np.float64]

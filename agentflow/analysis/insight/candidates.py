@@ -8,7 +8,7 @@ from typing import Any
 
 from agentflow import documents
 from agentflow.analysis.assignment import BackendLike, model_steps
-from agentflow.analysis.changes import (
+from agentflow.analysis.insight.changes import (
     Change,
     document_of,
     has_latency,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from agentflow.analysis.arrivals import parse_arrivals
 from agentflow.analysis.assignment import BackendLike
-from agentflow.analysis.load import LoadReport, report_load, shape_of
+from agentflow.analysis.loading.arrivals import parse_arrivals
+from agentflow.analysis.loading.load import LoadReport, report_load, shape_of
+from agentflow.analysis.loading.slo import Slo, parse_slo
 from agentflow.analysis.metrics import Metrics
 from agentflow.analysis.scenario import WorkflowLike, build_scenarios, plan_of
 from agentflow.analysis.setting import Setting
-from agentflow.analysis.slo import Slo, parse_slo
 from agentflow.engine.load import Pilot
 from agentflow.errors import UsageError, quoted
 from agentflow.estimate import Estimate

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentflow.analysis.calibration import Calibration, QuantileRow, e2e_draws, fitted_rows, qq_pairs
 from agentflow.analysis.drift import ONE_PROVIDER, assumed_drift
-from agentflow.analysis.fit import ENOUGH, SPEED_SPREAD, TTFT_SPREAD, Fit, StallSplit, fit, split_stalls
-from agentflow.analysis.requests import Requests, RequestSummary
-from agentflow.analysis.variation import LEAST_RUNS, Prefill, RunVariation, between_runs, prefill
+from agentflow.analysis.fitting.calibration import Calibration, QuantileRow, e2e_draws, fitted_rows, qq_pairs
+from agentflow.analysis.fitting.fit import ENOUGH, SPEED_SPREAD, TTFT_SPREAD, Fit, StallSplit, fit, split_stalls
+from agentflow.analysis.fitting.requests import Requests, RequestSummary
+from agentflow.analysis.fitting.variation import LEAST_RUNS, Prefill, RunVariation, between_runs, prefill
 from agentflow.errors import CalibrationError
 from agentflow.estimate import Estimate, quantile_estimate, runs_needed
 from agentflow.schema import (

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 from agentflow import documents
 from agentflow.analysis.assignment import BackendLike, model_steps
-from agentflow.analysis.changes import (
+from agentflow.analysis.compare import Comparison, compare_results
+from agentflow.analysis.insight.changes import (
     has_latency,
     leaf_steps,
     retries_of,
@@ -20,7 +21,6 @@ from agentflow.analysis.changes import (
     with_speed,
     with_step,
 )
-from agentflow.analysis.compare import Comparison, compare_results
 from agentflow.analysis.scenario import Progress, Scenario, WorkflowLike, build_scenarios, run_scenarios
 from agentflow.analysis.setting import Setting
 from agentflow.errors import AgentflowError, UsageError, did_you_mean, listed, quoted

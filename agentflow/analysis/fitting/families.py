@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from agentflow.analysis.laws import log_density
+from agentflow.analysis.fitting.laws import log_density
 from agentflow.schema import Constant, Distribution, Gamma, LogNormal, Mixture, Quantiles, Weibull
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentflow.analysis.fit import Fit
-from agentflow.analysis.laws import draw, quantile
+from agentflow.analysis.fitting.fit import Fit
+from agentflow.analysis.fitting.laws import draw, quantile
 from agentflow.estimate import Estimate
 from agentflow.schema import Backend, Distribution, Measured
 

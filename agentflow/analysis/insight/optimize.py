@@ -16,12 +16,12 @@ from typing import Literal
 
 from agentflow import documents
 from agentflow.analysis.assignment import BackendLike, model_steps
-from agentflow.analysis.candidates import places_for
+from agentflow.analysis.insight.candidates import places_for
+from agentflow.analysis.insight.whatif import NO_ANSWER, fresh_seed
 from agentflow.analysis.metrics import Metrics
 from agentflow.analysis.scenario import Progress, Scenario, WorkflowLike, build_scenarios, load
 from agentflow.analysis.setting import Setting
 from agentflow.analysis.summary import STATS
-from agentflow.analysis.whatif import NO_ANSWER, fresh_seed
 from agentflow.errors import UsageError
 from agentflow.estimate import Estimate
 from agentflow.schema import Backend

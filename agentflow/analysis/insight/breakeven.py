@@ -17,8 +17,8 @@ import numpy as np
 
 from agentflow import documents
 from agentflow.analysis.assignment import BackendLike
-from agentflow.analysis.changes import has_latency, leaf_steps, with_latency, with_speed
 from agentflow.analysis.gates import Gate, decide, parse_gate
+from agentflow.analysis.insight.changes import has_latency, leaf_steps, with_latency, with_speed
 from agentflow.analysis.metrics import Metrics, figure
 from agentflow.analysis.scenario import Progress, Scenario, WorkflowLike, build_scenarios
 from agentflow.analysis.setting import Setting

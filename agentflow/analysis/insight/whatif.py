@@ -18,10 +18,10 @@ import numpy as np
 
 from agentflow import documents
 from agentflow.analysis.assignment import BackendLike
-from agentflow.analysis.candidates import candidates
-from agentflow.analysis.changes import Change, leaf_steps
+from agentflow.analysis.insight.candidates import candidates
+from agentflow.analysis.insight.changes import Change, leaf_steps
+from agentflow.analysis.insight.paired import difference
 from agentflow.analysis.metrics import Metrics
-from agentflow.analysis.paired import difference
 from agentflow.analysis.scenario import Progress, Scenario, WorkflowLike, build_scenarios
 from agentflow.analysis.setting import Setting
 from agentflow.analysis.summary import STATS

@@ -194,7 +194,7 @@ class _Seen:
 
 def _look(plan: Plan, result: Result) -> _Seen:
     """Record the first runs, and the slow ones, and put together what they show."""
-    from agentflow.analysis.slack import slack_s
+    from agentflow.analysis.insight.slack import slack_s
     from agentflow.engine.blame import critical_seconds, critical_steps, failed_seconds, slowest_branch_seconds
     from agentflow.engine.recording import record_runs
 

@@ -1,0 +1,1 @@
+"""From measured requests to a profile."""
