@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from agentflow.documents import load_chip, load_engine, load_model
-from agentflow.engine.batching import Replica, Served, StepLaw, StepTable, serve
+from agentflow.engine.batching import Fleet, Replica, Served, StepLaw, StepTable, serve
 from agentflow.hardware import cache_blocks, iteration_table
 from agentflow.hardware.demand import weight_bytes
 from agentflow.plan.layout import F64, I64
@@ -46,6 +46,7 @@ class Run:
     gpu: str
     model: str
     tensor_parallel: int
+    replicas: int
     max_sequences: int
     token_budget: int
     arrival: F64
@@ -56,7 +57,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        return f"{self.model} on {self.tensor_parallel} x {self.gpu}"
+        return f"{self.model} on {self.replicas * self.tensor_parallel} x {self.gpu}"
 
 
 def read_runs(file: Path) -> list[Run]:
@@ -71,6 +72,7 @@ def read_runs(file: Path) -> list[Run]:
             Run(
                 *key,
                 TENSOR_PARALLEL.get(key, int(own[0]["tp"])),
+                int(own[0]["dp"]),
                 int(own[0]["max_num_seqs"]),
                 int(own[0]["max_num_batched_tokens"]),
                 column["arrival_s"],
@@ -108,8 +110,8 @@ def from_data_sheet(run: Run, mixed_kv: float | None = None) -> Replica:
 
 
 def predict(run: Run, replica: Replica) -> Served:
-    """Serve the run's requests."""
-    return serve(replica, run.arrival, run.prompt, run.output)
+    """Serve the run's requests; data-parallel engines are replicas that the least loaded is chosen of."""
+    return serve(Fleet([replica] * run.replicas), run.arrival, run.prompt, run.output)
 
 
 def ratios(run: Run, served: Served) -> F64:

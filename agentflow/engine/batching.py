@@ -244,8 +244,8 @@ class Pool:
             If the number is in use, a count makes no sense, or changes before `time` were not taken by `advance`.
         """
         _check_fits(self.replicas[replica], prompt + output)
-        if prompt < 1 or output < 1 or min(cached, loaded, request) < 0:
-            raise UsageError("a request has at least 1 prompt token and 1 output token, and no number is negative")
+        if prompt < 1 or output < (2 if loaded >= prompt else 1) or min(cached, loaded, request) < 0:
+            raise UsageError("a request has a prompt, at least a token to come, and no number that is negative")
         if self.next_event_time(replica) < time:
             raise UsageError(f"advance the replica to {time} s before a request arrives there")
         if request >= len(self.batches.request_i):

@@ -10,8 +10,11 @@ and waits in front, to compute its tokens again; then the queue, first come firs
 blocks last. With asynchronous scheduling a step is planned when the one before it starts, so that what a step yields or
 who arrives in it changes the step after the next.
 
-`B` is a reference to `batching_state.Batches`, r a replica, q a request's number. All functions but the last take O(1)
-or O(log batch) but for block shortages, which look at each sequence.
+`B` is a reference to `batching_state.Batches`, r a replica, q a request's number: the caller's, in use once at a time.
+An event engine calls `submit` when a call arrives at its replica and `cancel` when it gives up; it schedules the next
+change at `B.replica_f[r, Y_NEXT]` after each call, and then calls `proceed` with the time of its next other event.
+Arrivals at one moment come before changes at that moment. A change takes O(log batch), but for block shortages, which
+look at each sequence.
 """
 
 from __future__ import annotations
@@ -551,6 +554,18 @@ def change(B, r):  # type: ignore[no-untyped-def]
     return told
 
 
+@compiled
+def proceed(B, r, horizon):  # type: ignore[no-untyped-def]
+    """Let the batch change, and again before a moment as long as nobody has a token to show; returns as `change` does.
+
+    For callers to whom nothing happens before `horizon` that could reach the replica: their next event, say.
+    """
+    told = change(B, r)
+    while told == 0 and B.replica_f[r, S.Y_NEXT] < horizon:
+        told = change(B, r)
+    return told
+
+
 @inlined
 def turn(B, r):  # type: ignore[no-untyped-def]
     """Let the planned step start: its notes are now those of the step under way."""
@@ -763,11 +778,13 @@ def serve_all(B, C):  # type: ignore[no-untyped-def]
     many = prefills + decodes
     pos, end = np.int64(0), C.router[S.T_REQUESTS]
     while True:
-        r = np.int64(0)
+        r, changes, horizon = np.int64(0), B.replica_f[0, S.Y_NEXT], inf
         for other in range(1, many):
-            if B.replica_f[other, S.Y_NEXT] < B.replica_f[r, S.Y_NEXT]:
-                r = np.int64(other)
-        changes = B.replica_f[r, S.Y_NEXT]
+            other_changes = B.replica_f[other, S.Y_NEXT]
+            if other_changes < changes:
+                r, changes, horizon = np.int64(other), other_changes, changes
+            elif other_changes < horizon:
+                horizon = other_changes
         lands = C.way_t[0] if C.router[S.T_ON_WAY] > 0 else inf
         arrives = C.arrival[pos] if pos < end else inf
         if arrives <= changes and arrives <= lands:
@@ -782,12 +799,12 @@ def serve_all(B, C):  # type: ignore[no-untyped-def]
             to = route(B, C, prefills, decodes, C.key[q])
             submit(B, to, q, lands, C.prompt[q], np.int64(0), C.prompt[q], C.output[q])
         else:
-            told = change(B, r)
+            told = proceed(B, r, min(horizon, min(arrives, lands)))
             if decodes > 0 and r < prefills:
                 for i in range(told):
                     q = B.told[i] >> 2
                     if C.output[q] > 1:
-                        hand_over(C, changes + C.handover[0] + C.handover[1] * C.prompt[q], q)
+                        hand_over(C, B.request_f[q, S.Z_FIRST] + C.handover[0] + C.handover[1] * C.prompt[q], q)
 
 
 def _sources() -> int:

@@ -3,7 +3,7 @@
 from agentflow.hardware.account import call_energy, call_price, energy_per_token
 from agentflow.hardware.architecture import kv_bytes_per_token, parameters
 from agentflow.hardware.capacity import MemoryFit, check, memory_fit
-from agentflow.hardware.iteration import IterationTable, cache_blocks, iteration_table
+from agentflow.hardware.iteration import IterationTable, cache_blocks, handover_seconds, iteration_table
 from agentflow.hardware.law import DeploymentLaw, TableLaw, deployment_law
 from agentflow.hardware.serving import (
     FirstToken,
@@ -35,6 +35,7 @@ __all__ = [
     "deployment_law",
     "energy_per_token",
     "first_token",
+    "handover_seconds",
     "iteration_table",
     "kv_bytes_per_token",
     "memory_fit",

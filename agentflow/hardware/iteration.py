@@ -7,9 +7,12 @@ decoding sequences read their cache besides.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
-from agentflow.hardware.architecture import parameters
+import numpy as np
+
+from agentflow.hardware.architecture import kv_bytes_per_token, parameters
 from agentflow.hardware.capacity import check
 from agentflow.hardware.demand import prefill_demand, usable_memory, weight_bytes
 from agentflow.hardware.serving import constants, decode_step_time
@@ -26,6 +29,7 @@ UTILISATION = 0.9
 """Share of the memory that vLLM takes for weights and cache unless it is told otherwise (gpu_memory_utilization)."""
 
 _FAR = 1000.0
+_DENSE = 200  # tokens up to which each step is computed, and steps beyond, with straight lines between them
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +79,34 @@ def iteration_table(
     c = constants(deployment)
     plain = [0.0, *(decode_step_time(deployment, float(n), 0.0) for n in range(1, most + 1))]
     far, near = (decode_step_time(deployment, 1.0, context) for context in (2 * _FAR, _FAR))
-    mixed = [0.0]
-    for n in range(1, budget + 1):
-        demand = replace(prefill_demand(deployment, float(n)), attention_math=0.0, kv_read=0.0)
-        mixed.append(float(step_time(demand, c, prefill=True).total))
+    every = np.arange(1, budget + 1)
+    some = np.unique(np.concatenate([every[:_DENSE], np.geomspace(1, budget, _DENSE).astype(np.int64)]))
+    mixed = [0.0, *np.interp(every, some, [_mixed(deployment, float(n)) for n in some]).tolist()]
     math = prefill_demand(deployment, 2 * _FAR).attention_math - 2 * prefill_demand(deployment, _FAR).attention_math
     kv = max((far - near) / _FAR, 0.0)
     return IterationTable(
         tuple(plain), tuple(mixed), c.sequence_overhead, kv, MIXED_KV * kv, max(math, 0.0) / _FAR**2 / c.compute
     )
+
+
+def _mixed(deployment: Deployment, tokens: float) -> float:
+    """Seconds of a step of so many tokens, attention left out."""
+    demand = replace(prefill_demand(deployment, tokens), attention_math=0.0, kv_read=0.0)
+    return float(step_time(demand, constants(deployment), prefill=True).total)
+
+
+def handover_seconds(deployment: Deployment) -> float:
+    """Seconds for each token's cache from a replica that prefills to one that decodes, all chips sending at once.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        Both of them; its chips' links say how fast. Infinite if they have none.
+    """
+    heads = deployment.model.attention.kv_heads if deployment.model.attention.kind == "gqa" else 1
+    share = kv_bytes_per_token(deployment.model, deployment.kv) / min(deployment.tensor_parallel, heads)
+    link = (deployment.chip.link_bandwidth or 0.0) * constants(deployment).link
+    return share / deployment.pipeline_parallel / link if link > 0 else math.inf
 
 
 def cache_blocks(deployment: Deployment, block_size: int = 16, utilisation: float = UTILISATION) -> int:

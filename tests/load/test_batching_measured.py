@@ -10,7 +10,15 @@ import pytest
 
 from agentflow.documents import load_deployment
 from agentflow.engine.batching import Replica, StepTable, serve
-from agentflow.hardware import cache_blocks, decode_step_time, iteration_table, memory_fit, prefill_time
+from agentflow.hardware import (
+    cache_blocks,
+    decode_step_time,
+    handover_seconds,
+    iteration_table,
+    memory_fit,
+    prefill_time,
+)
+from agentflow.schema.quantities import BYTES
 from benchmarks.batching_speed import agree
 from benchmarks.hardware_data import data_folder
 from benchmarks.serving_fit import Fit, Run, errors, fit, from_data_sheet, predict, read_runs
@@ -33,7 +41,7 @@ def made_up() -> Run:
     """A run whose law is known: the catalogue's, with other constants."""
     rng = np.random.default_rng(5)
     run = Run(
-        "H100", "Qwen3-30B-A3B", 1, 32, 1024, np.cumsum(rng.exponential(0.02, 90)),
+        "H100", "Qwen3-30B-A3B", 1, 2, 32, 1024, np.cumsum(rng.exponential(0.02, 90)),
         rng.integers(50, 2000, 90), rng.integers(20, 200, 90), np.zeros(90), np.zeros(90),
     )  # fmt: skip
     truth = Fit(run, 45)
@@ -64,12 +72,13 @@ def test_a_table_of_runs_is_read(tmp_path: Path) -> None:
     file = tmp_path / "runs.csv"
     file.write_text(
         "# source: made up\n"
-        "gpu,model,tp,max_num_seqs,max_num_batched_tokens,request_id,input_tokens,output_tokens,arrival_s,queued_s,"
+        "gpu,model,tp,dp,max_num_seqs,max_num_batched_tokens,request_id,input_tokens,output_tokens,arrival_s,queued_s,"
         "scheduled_s,first_token_s,last_token_s,ttft_ms\n"
-        "H100,Qwen3-8B,1,8,512,b,20,3,0.5,0.5,0.5,0.7,0.9,200\n"
-        "H100,Qwen3-8B,1,8,512,a,10,2,0.0,0.0,0.0,0.2,0.3,200\n"
+        "H100,Qwen3-8B,2,3,8,512,b,20,3,0.5,0.5,0.5,0.7,0.9,200\n"
+        "H100,Qwen3-8B,2,3,8,512,a,10,2,0.0,0.0,0.0,0.2,0.3,200\n"
     )
     (run,) = read_runs(file)
+    assert run.tensor_parallel == 2 and run.replicas == 3
     assert run.prompt.tolist() == [10, 20] and run.max_sequences == 8 and run.token_budget == 512
 
 
@@ -84,9 +93,9 @@ def test_plain_steps_are_decode_steps(batch: int, context: float) -> None:
 def test_a_prompt_alone_takes_its_prefill() -> None:
     d = load_deployment(H100)
     t = iteration_table(d, 8, 8192)
-    for tokens in (512, 2048, 8192):
+    for tokens in (3, 150, 333, 512, 2048, 5000, 8192):
         alone = t.mixed_seconds[tokens] + t.pair * tokens * (tokens + 1) / 2
-        assert alone == pytest.approx(prefill_time(d, tokens), rel=0.02)
+        assert alone == pytest.approx(prefill_time(d, tokens), rel=0.01)
 
 
 def test_blocks_are_what_memory_holds() -> None:
@@ -95,6 +104,14 @@ def test_blocks_are_what_memory_holds() -> None:
     table = d.model.vocabulary * d.model.hidden * 2 / (memory_fit(d, 1.0).per_sequence)
     assert tokens == pytest.approx(memory_fit(d, 1.0).sequences - table, rel=0.001)
     assert cache_blocks(d) < cache_blocks(d, utilisation=0.94)
+
+
+def test_a_cache_is_handed_over_at_the_speed_of_the_links() -> None:
+    d = load_deployment("llama-3.1-70b-8xh100")  # 320 KiB a token in bf16, an eighth on each chip
+    link = d.chip.link_bandwidth * d.engine.constants(d.chip.family).link
+    assert handover_seconds(d) == pytest.approx(320 * 1024 * BYTES[d.kv] / 2 / 8 / link)
+    alone = d.model_copy(update={"chip": d.chip.model_copy(update={"link_bandwidth": None})})
+    assert handover_seconds(alone) == float("inf")
 
 
 def test_a_deployment_serves(made_up: Run) -> None:
