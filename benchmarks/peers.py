@@ -35,8 +35,8 @@ PREFILL, DECODE = 0.012, 0.008
 CITED = {"Vidur": "28", "AISimulate": "9,000 to 11,000"}
 AIMS = {"Vidur": 1000, "AISimulate": 20}
 HEAD = """\
-| peer, tokens in/out, load | peer: requests per CPU-second (range) | agentflow | faster by | peer: wall by CPU seconds \
-| largest difference of an end (s) |
+| peer, tokens in/out, load | peer: requests per CPU-second (range) | agentflow | faster by \
+| peer: wall by CPU seconds | largest difference of an end (s) |
 |---|--:|--:|--:|--:|--:|"""
 HERE = Path(__file__).parent
 Told = dict[str, Any]
