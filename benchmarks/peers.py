@@ -1,6 +1,6 @@
 """Measure continuous batching beside Vidur and AISimulate, on the same requests and at the same step times.
 
-    python -m benchmarks.peers --install --vidur CHECKOUT       # environments in a temporary folder, gone afterwards
+    python -m benchmarks.peers --vidur CHECKOUT --vidur-python PYTHON --install
     python -m benchmarks.peers --vidur CHECKOUT --vidur-python PYTHON --aisimulate-python PYTHON
 
 Rates are requests per CPU-second (user and system, all threads) of the simulation proper: no start, no imports, no
@@ -186,11 +186,11 @@ def row(case: Case, rounds: int) -> str:
     )
 
 
-def environment(folder: Path, packages: list[str]) -> Path:
-    """Make an environment with packages from wherever pip is set up to find them; returns its Python."""
+def environment(folder: Path, package: str) -> Path:
+    """Make an environment with a package from wherever pip is set up to find it; returns its Python."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    command = [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", *packages]
+    command = [str(python), "-m", "pip", "install", "--quiet", "--only-binary", ":all:", package]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise NotRun(f"pip: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
@@ -199,22 +199,17 @@ def environment(folder: Path, packages: list[str]) -> Path:
 
 def peers(options: argparse.Namespace, folder: Path) -> tuple[Callable[[Told], Told], Callable[[Told], Told]]:
     """How to run Vidur and AISimulate."""
-    runs = []
-    for name, python, packages, ready in (
-        ("vidur", options.vidur_python, ["-r", f"{options.vidur}/requirements.txt"], options.vidur),
-        ("aisimulate", options.aisimulate_python, ["aisimulate"], True),
-    ):
-        arguments = [str(options.vidur)] if name == "vidur" else []
-        try:
-            if not ready:
-                raise NotRun("no checkout was given by --vidur")
-            if python is None and not options.install:
-                raise NotRun(f"neither --{name}-python nor --install was given")
-            python = python or environment(folder / name, packages)
-            runs.append(driven(python, f"peers_{name}.py", *arguments))
-        except NotRun as error:
-            runs.append(unrun(str(error)))
-    return runs[0], runs[1]
+    if options.vidur is None or options.vidur_python is None:
+        vidur = unrun("--vidur and --vidur-python were not given")
+    else:
+        vidur = driven(options.vidur_python, "peers_vidur.py", str(options.vidur))
+    python = options.aisimulate_python
+    if python is None and not options.install:
+        return vidur, unrun("neither --aisimulate-python nor --install was given")
+    try:
+        return vidur, driven(python or environment(folder / "aisimulate", "aisimulate"), "peers_aisimulate.py")
+    except NotRun as error:
+        return vidur, unrun(str(error))
 
 
 def main() -> None:
@@ -222,7 +217,7 @@ def main() -> None:
     parser.add_argument("--vidur", type=Path, help="a checkout of Vidur")
     parser.add_argument("--vidur-python", type=Path, help="the Python of an environment with what Vidur requires")
     parser.add_argument("--aisimulate-python", type=Path, help="the Python of an environment with AISimulate")
-    parser.add_argument("--install", action="store_true", help="make environments that are not given, with pip")
+    parser.add_argument("--install", action="store_true", help="make AISimulate's environment, with pip")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--vidur-requests", type=int, default=300)
     parser.add_argument("--aisimulate-requests", type=int, default=20_000)
