@@ -253,14 +253,17 @@ def format_duration(seconds: float) -> str:
     --------
     >>> format_duration(0.31)
     '310 ms'
+    >>> format_duration(10_800.0)
+    '3 h'
     """
     if seconds == 0:
         return "0 s"
     size = abs(seconds)
     if 1 <= size < 120:
         return f"{_digits(seconds)} s"
-    if size >= 120:
-        return _scaled(seconds, ((172800.0, "d"), (7200.0, "h"), (60.0, "min")))
+    for length, unit in ((86_400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if size >= 1.999 * length:  # two of it: below, the next smaller says more
+            return f"{_digits(seconds / length)} {unit}"
     return _scaled(seconds, ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")))
 
 

@@ -32,9 +32,14 @@ def run(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):  # typer and rich exit with 1, a failed gate's code, if the reader has gone
+        _leave_stdout()
         return OK
+    except OSError as error:
+        _leave_stdout()
+        where = f" {error.filename}" if error.filename else ""
+        print(f"cannot read or write{where}: {error.strerror or error}", file=sys.stderr)
+        return USAGE
     except Exception as error:
         if os.environ.get("AGENTFLOW_DEBUG"):
             raise
@@ -42,3 +47,8 @@ def run(argv: list[str]) -> int:
         print(f"internal error, please report it: {type(error).__name__}: {text}", file=sys.stderr)
         print("AGENTFLOW_DEBUG=1 shows where it happened", file=sys.stderr)
         return INTERNAL
+
+
+def _leave_stdout() -> None:
+    """Write what is still to come nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

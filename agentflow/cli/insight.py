@@ -28,6 +28,9 @@ from agentflow.errors import UsageError, quoted
 
 DEFAULT_BACKENDS = ["cerebras", "groq", "together"]
 
+MOST_TOKENS = 1e9
+"""Tokens of a link; a document's own bound lies higher."""
+
 
 def explain(
     workflow: Workflow,
@@ -146,4 +149,6 @@ def _tokens(option: str, text: str, least: float) -> float:
         raise UsageError(f"{option} {error}") from None
     if found < least:
         raise UsageError(f"{option} {quoted(text)}: at least {least:g}")
+    if found > MOST_TOKENS:
+        raise UsageError(f"{option} {quoted(text)}: at most {MOST_TOKENS:,.0f}")
     return found

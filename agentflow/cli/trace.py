@@ -27,11 +27,13 @@ def trace(
     workflow: Workflow,
     backend: Annotated[str | None, typer.Option(help="A backend, a provider, or the path of a file.")] = None,
     assign: Assign = None,
-    run: Annotated[list[int] | None, typer.Option(help="Trace run N. May be repeated.", min=0)] = None,
+    run: Annotated[list[int] | None, typer.Option(help="Trace run N. May be repeated.", min=0, max=10**12)] = None,
     typical: Annotated[bool, typer.Option("--typical", help="Trace the run of median E2E (the default).")] = False,
     slow: Annotated[bool, typer.Option("--slow", help="Trace the run at the p95 of E2E.")] = False,
     runs: Annotated[int, typer.Option(help="Trace runs 0 to K-1.", min=0, max=10_000)] = 0,
-    sample: Annotated[int, typer.Option(help="Runs among which to find a typical or slow one.", min=1)] = 2000,
+    sample: Annotated[
+        int, typer.Option(help="Runs among which to find a typical or slow one.", min=1, max=10**7)
+    ] = 2000,
     seed: Seed = 0,
     region: Region = None,
     new_connections: NewConnections = False,

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import agentflow
+from agentflow import units
 from agentflow.cli import run
 from agentflow.errors import AgentflowError
 
@@ -174,3 +175,39 @@ def test_the_version_is_that_of_the_distribution() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == agentflow.__version__
     assert outside("--version").stdout.decode().split() == ["agentflow", agentflow.__version__]
+
+
+@pytest.mark.parametrize(
+    "seconds, text",
+    [(100.0, "100 s"), (150.0, "2.5 min"), (7200.0, "2 h"), (10_800.0, "3 h"), (172_800.0, "2 d"), (259_200.0, "3 d")],
+)
+def test_durations_are_told_in_a_unit_of_which_there_are_two(seconds: float, text: str) -> None:
+    assert units.format_duration(seconds) == text
+    assert units.format_duration(-seconds) == "-" + text
+
+
+@pytest.mark.parametrize("arguments", [["trace", "rag", "--run", str(2**63 - 1)], ["trace", "rag", "--sample", "3000000000"],
+                                       ["stack", "--links", "1", "--output-tokens", "1e15"]])  # fmt: skip
+def test_sizes_beyond_all_reason_are_usage_errors(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    assert "internal error" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_without_a_traceback() -> None:
+    command = [sys.executable, "-m", "agentflow", "list", "workflows"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "cannot read or write" in done.stderr and "internal" not in done.stderr
+
+
+def test_a_reader_who_goes_is_no_failed_gate() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "agentflow", "show", "groq/llama-3.3-70b", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert child.stdout is not None
+    child.stdout.close()
+    assert child.wait(60) == 0
