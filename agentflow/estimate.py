@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +107,15 @@ def _binomial(n: int, p: float) -> tuple[int, NDArray[np.float64]]:
     return first, weights / weights.sum()
 
 
-def quantile_estimate(ordered: NDArray[Any], p: float, level: float = LEVEL) -> Estimate:
+class Ordered(Protocol):
+    """Values in ascending order: an array, or what knows its order statistics."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rank: int, /) -> Any: ...
+
+
+def quantile_estimate(ordered: Ordered, p: float, level: float = LEVEL) -> Estimate:
     """Estimate the quantile `p`, 0 < p < 1, from values in ascending order.
 
     The value is interpolated linearly between the two nearest order statistics (numpy's default).

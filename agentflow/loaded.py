@@ -75,8 +75,11 @@ class Load:
         How many replicas each has, and the seconds of one that a run takes where batches are full, shape (F,).
     fleet_use
         Seconds in which their steps ran, and how often a request lost its blocks, shape (R, F, 2).
+    span_s
+        When the first run of each replication arrived and when the last had ended, from its start (s), shape (R, 2).
     arrival_s, end_s
-        When each run arrived and when its last step had ended, from its replication's start (s), shape (N,).
+        When each run arrived and when its last step had ended, from its replication's start (s), shape (N,); like the
+        columns of the result not kept where runs are many.
     """
 
     arrivals: str
@@ -106,6 +109,7 @@ class Load:
     fleet_replicas: I64
     fleet_work: F64
     fleet_use: F64
+    span_s: F64
     arrival_s: F64
     end_s: F64
 
@@ -133,7 +137,8 @@ def read_load(facts: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> 
     load = Load(**given)
     r, k, q = load.replications, len(load.resources), len(load.limits)
     shapes: dict[str, tuple[int, ...]] = {
-        "areas": (r, k, 4), "counts": (r, k, 3), "window_s": (r,), "ended": (r,), "capacity": (k,), "work": (k,),
+        "areas": (r, k, 4), "counts": (r, k, 3), "window_s": (r,), "ended": (r,), "span_s": (r, 2),
+        "capacity": (k,), "work": (k,),
         "limit_rates": (q, 6), "limit_asks": (q, 3), "limit_counts": (r, q, 8),
         "breaker_counts": (r, len(load.breakers), 2), "client_use": (r, 3),
         "fleet_replicas": (len(load.fleets),), "fleet_work": (len(load.fleets),), "fleet_use": (r, len(load.fleets), 2),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentflow.binned import NOT_KEPT, Binned, NotKept
 from agentflow.errors import AgentflowError
 from agentflow.loaded import Load, read_load
 from agentflow.shown import html_of
@@ -129,7 +130,8 @@ class Result:
 
     N runs, S steps, C components (`COMPONENTS`), B bins (`HIST_BINS`). Seconds, tokens, US dollars and joules.
     All arrays are read-only. `cost_usd` and `energy_j` are None where a backend that was used has no price, or no
-    power.
+    power. Under load, where runs are many and their columns were not asked for, `binned` has the columns' bins, and
+    whoever looks into a column itself gets an AgentflowError that says how to have it.
 
     Attributes
     ----------
@@ -155,6 +157,8 @@ class Result:
         Versions and the plan's fingerprint.
     load
         Under load: the replications, whose runs follow one another in all columns, and the resources. Else None.
+    binned
+        The bins of the columns where runs were not kept, else None.
     """
 
     workflow: str
@@ -191,13 +195,14 @@ class Result:
     manifest: dict[str, str] = field(default_factory=dict)
     energy_j: NDArray[np.float64] | None = None
     load: Load | None = None
+    binned: Binned | None = None
 
     def __post_init__(self) -> None:
         if self.runs < 1:
             raise ValueError("a result holds at least one run")
         for name, dtype in {**_PER_RUN, **_PER_STEP}.items():
             column = getattr(self, name)
-            if column is None and name in _OPTIONAL:
+            if (column is None and name in _OPTIONAL) or isinstance(column, NotKept):
                 continue
             if column.shape != self._shape(name) or column.dtype != np.dtype(dtype):
                 raise ValueError(f"{name}: {column.dtype}{column.shape} is not {dtype}{self._shape(name)}")
@@ -215,9 +220,11 @@ class Result:
         Raises
         ------
         AgentflowError
-            If the file cannot be written.
+            If the file cannot be written, or the runs were not kept.
         """
         target = Path(path)
+        if self.binned is not None:
+            len(self.e2e_s)  # says so
         try:
             handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
         except OSError as error:
@@ -291,7 +298,7 @@ def _read(file: Any) -> Result:
     if set(facts) != set(_FACTS):
         raise ValueError("its facts are not those of a result")
     facts |= {name: tuple(value) for name, value in facts.items() if isinstance(value, list)}
-    names = {item.name for item in fields(Result)} - set(_FACTS) - {"load"}
+    names = {item.name for item in fields(Result)} - set(_FACTS) - {"load", "binned"}
     columns = {name: file[name] for name in names if name in file.files}
     result = Result(**facts, **{"cost_usd": None, **columns}, load=_read_load(file, loaded))
     if int(result.outcome.max()) >= len(result.outcome_names):
@@ -304,6 +311,12 @@ def _read_load(file: Any, facts: dict[str, Any] | None) -> Load | None:
     if facts is None:
         return None
     return read_load(facts, {name[5:]: file[name] for name in file.files if name.startswith("load_")})
+
+
+def binned_columns(binned: Binned) -> dict[str, Any]:
+    """Return what stands for the per-run columns of a result whose runs are in bins."""
+    known = {*_PER_RUN} - {*_OPTIONAL} | {*binned.columns}
+    return {name: NOT_KEPT if name in known else None for name in _PER_RUN}
 
 
 def _umask() -> int:

@@ -174,7 +174,8 @@ def is_paired(metrics: Metrics, baseline: Baseline) -> bool:
     if not isinstance(baseline, ResultBaseline):
         return False
     a, b = metrics, baseline.metrics
-    return (a.result.seed, a.result.runs, a.replications) == (b.result.seed, b.result.runs, b.replications)
+    same = (a.result.seed, a.result.runs, a.replications) == (b.result.seed, b.result.runs, b.replications)
+    return same and a.groups == b.groups
 
 
 def _difference(metrics: Metrics, baseline: Baseline, name: str, now: Estimate, then: Estimate) -> Estimate:

@@ -110,7 +110,7 @@ def paired_ratio(above: Metrics, below: Metrics, stat: Stat) -> Estimate | None:
     if min(a.value, b.value) <= 0.0:
         return None
     if above.replications > 1:
-        logs = np.log(above.by_replication(above.result.e2e_s, stat) / below.by_replication(below.result.e2e_s, stat))
+        logs = np.log(above.by_replication("e2e_s", stat) / below.by_replication("e2e_s", stat))
         half = mean_estimate(logs).half_width or 0.0
         middle = math.log(a.value / b.value)
         return Estimate(middle, middle - half, middle + half).map(math.exp)
@@ -131,9 +131,7 @@ def paired_ratio(above: Metrics, below: Metrics, stat: Stat) -> Estimate | None:
 def paired_difference(minuend: Metrics, subtrahend: Metrics, stat: Stat) -> Estimate:
     """Estimate the difference of two scenarios' mean or quantile of E2E, in seconds."""
     if minuend.replications > 1:
-        each = minuend.by_replication(minuend.result.e2e_s, stat) - subtrahend.by_replication(
-            subtrahend.result.e2e_s, stat
-        )
+        each = minuend.by_replication("e2e_s", stat) - subtrahend.by_replication("e2e_s", stat)
         value = minuend.column("e2e_s", stat).value - subtrahend.column("e2e_s", stat).value
         half = mean_estimate(each).half_width or 0.0
         return Estimate(value, value - half, value + half)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agentflow.errors import UsageError, did_you_mean, printable, quoted
 from agentflow.estimate import (
     Estimate,
+    Ordered,
     mean_estimate,
     mean_interval,
     quantile_estimate,
@@ -60,8 +61,10 @@ class Metrics:
         self.result = result
         self._ordered: dict[str, NDArray[Any]] = {}
 
-    def ordered(self, column: str) -> NDArray[Any]:
+    def ordered(self, column: str) -> Ordered:
         """Return a per-run column in ascending order."""
+        if self.result.binned is not None:
+            return self.result.binned.together(column)
         if column not in self._ordered:
             self._ordered[column] = np.sort(getattr(self.result, column))
         return self._ordered[column]
@@ -69,9 +72,9 @@ class Metrics:
     def column(self, column: str, stat: Stat) -> Estimate:
         """Estimate the mean or a quantile of a per-run column; under load from the replications."""
         if self.replications > 1:
-            return self._replicated(getattr(self.result, column), stat)
+            return self._about(self._value(column, stat), self.by_replication(column, stat))
         if stat == "mean":
-            return mean_estimate(getattr(self.result, column))
+            return self._mean(column)
         return quantile_estimate(self.ordered(column), stat)
 
     @property
@@ -79,38 +82,77 @@ class Metrics:
         """Independent replications that the runs come from; 1 where the runs themselves are independent."""
         return 1 if self.result.load is None else self.result.load.replications
 
-    def by_replication(self, column: NDArray[Any], stat: Stat) -> NDArray[np.float64]:
+    @property
+    def groups(self) -> int:
+        """Values that `by_replication` has: replications, or groups of them where runs were not kept."""
+        return self.replications if self.result.binned is None else self.result.binned.groups
+
+    def by_replication(self, column: str, stat: Stat) -> NDArray[np.float64]:
         """Return the mean or a quantile of a per-run column in each replication."""
-        rows = column.reshape(self.replications, -1)
+        if self.result.binned is not None:
+            parts = self.result.binned.by_group(column)
+            return np.array([part.mean if stat == "mean" else part.quantile(stat) for part in parts])
+        rows = getattr(self.result, column).reshape(self.replications, -1)
         found: NDArray[np.float64] = rows.mean(axis=1) if stat == "mean" else np.quantile(rows, stat, axis=1)
         return found
 
-    def _replicated(self, column: NDArray[Any], stat: Stat) -> Estimate:
+    def _value(self, column: str, stat: Stat) -> float:
+        """Return the mean or a quantile of a per-run column."""
+        if self.result.binned is not None:
+            together = self.result.binned.together(column)
+            return together.mean if stat == "mean" else together.quantile(stat)
+        values = getattr(self.result, column)
+        return float(values.mean() if stat == "mean" else np.quantile(values, stat))
+
+    def _mean(self, column: str) -> Estimate:
+        """Estimate the mean of a column of independent runs."""
+        if self.result.binned is None:
+            return mean_estimate(getattr(self.result, column))
+        return mean_interval(self._value(column, "mean"), math.sqrt(self._variance(column)), self.result.runs)
+
+    def _variance(self, column: str) -> float:
+        """Return the variance of a column."""
+        if self.result.binned is None:
+            return float(getattr(self.result, column).var(ddof=1))
+        return self.result.binned.together(column).squares / (self.result.runs - 1)
+
+    def _about(self, value: float, each: NDArray[np.float64]) -> Estimate:
         """Estimate a figure of runs that depend on one another: Student's interval over the replications."""
-        value = float(column.mean() if stat == "mean" else np.quantile(column, stat))
-        spread = mean_estimate(self.by_replication(column, stat))
-        half = spread.half_width or 0.0
+        half = mean_estimate(each).half_width or 0.0
         return Estimate(value, max(0.0, value - half), value + half)
 
     def inflation(self) -> float:
         """How many runs under load tell as much as one alone: the variance of E2E's mean over that of such runs."""
         if self.replications == 1:
             return 1.0
-        values = self.result.e2e_s
-        alone = float(values.var(ddof=1)) / len(values)
-        seen = float(self.by_replication(values, "mean").var(ddof=1)) / self.replications
+        alone = self._variance("e2e_s") / self.result.runs
+        seen = float(self.by_replication("e2e_s", "mean").var(ddof=1)) / self.groups
         return max(1.0, seen / alone) if alone > 0.0 else 1.0
 
     def outcome(self, name: str) -> Estimate:
         """Estimate the share of runs that end with an outcome."""
         names = self.result.outcome_names
         if self.replications > 1 and name in names:
-            ended = self.result.outcome == names.index(name)
-            found = self._replicated(ended, "mean")
+            index = names.index(name)
+            found = self._about(self._count(index) / self.result.runs, self._shares(index))
             if found.low != found.high:
                 return Estimate(found.value, found.low, min(1.0, found.high or 1.0))
-        count = np.count_nonzero(self.result.outcome == names.index(name)) if name in names else 0
-        return share_estimate(int(count), self.result.runs)
+        return share_estimate(self._count(names.index(name)) if name in names else 0, self.result.runs)
+
+    def _shares(self, outcome: int) -> NDArray[np.float64]:
+        """Return the share of runs with an outcome in each replication."""
+        if self.result.binned is not None:
+            counts = self.result.binned.outcomes
+            shares: NDArray[np.float64] = counts[:, outcome] / counts.sum(axis=1)
+        else:
+            shares = (self.result.outcome == outcome).reshape(self.replications, -1).mean(axis=1)
+        return shares
+
+    def _count(self, outcome: int) -> int:
+        """Return the number of runs with an outcome."""
+        if self.result.binned is not None:
+            return int(self.result.binned.outcomes[:, outcome].sum())
+        return int(np.count_nonzero(self.result.outcome == outcome))
 
     def latency(self, step: int, stat: Stat) -> Estimate:
         """Estimate the mean or a quantile of the latency of a step's visits, from its histogram.

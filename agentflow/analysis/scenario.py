@@ -54,6 +54,7 @@ def simulate(
     progress: Progress | None = None,
     setting: Setting | None = None,
     checkpoint: Path | None = None,
+    columns: bool | None = None,
 ) -> Result:
     """Simulate a workflow.
 
@@ -83,6 +84,9 @@ def simulate(
         The user's region, and trends of prices and speeds to another date.
     checkpoint
         Under load: folder of the replications that are done, from which a simulation that was killed goes on.
+    columns
+        Under load: whether the result has a value a run. By default it has for up to 100,000 runs; beyond, its figures
+        come from bins 1/512 wide, and memory does not grow with the runs.
 
     Raises
     ------
@@ -92,7 +96,7 @@ def simulate(
     """
     document = load(workflow)
     scenario = build_scenarios(document, backend, assign, setting)[0]
-    return run_scenarios([scenario], runs, seed, threads, precision, progress, arrivals, checkpoint)[0]
+    return run_scenarios([scenario], runs, seed, threads, precision, progress, arrivals, checkpoint, columns)[0]
 
 
 def compare(
@@ -207,6 +211,7 @@ def run_scenarios(
     progress: Progress | None = None,
     arrivals: str | None = None,
     checkpoint: Path | None = None,
+    columns: bool | None = None,
 ) -> Sequence[Result]:
     """Run scenarios with the same seed and number of runs, to a precision if one is asked for."""
     from agentflow.engine import run_plan  # numba takes half a second to import
@@ -225,9 +230,9 @@ def run_scenarios(
             results.append(run_plan(plan, count, seed, threads=threads, progress=report))
         return results
 
-    batch = (
-        alone if coming is None else loaded_batch(plans, coming, arrivals or "", seed, threads, progress, checkpoint)
-    )
+    batch: Callable[[int], list[Result]] = alone
+    if coming is not None:
+        batch = loaded_batch(plans, coming, arrivals or "", seed, threads, progress, checkpoint, columns)
     results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
     pairs = zip(scenarios, results, strict=True)
     return [replace(result, manifest=result.manifest | _facts(scenario)) for scenario, result in pairs]
@@ -248,6 +253,7 @@ def loaded_batch(
     threads: int | None,
     progress: Progress | None,
     checkpoint: Path | None = None,
+    columns: bool | None = None,
 ) -> Callable[[int], list[Result]]:
     """Return what runs plans under the same load, cut up in the same way so that their runs are paired."""
     from agentflow.engine.load import pilot, run_load
@@ -260,7 +266,8 @@ def loaded_batch(
         total, results = shape.replications * shape.runs, []
         for done, (plan, single) in enumerate(zip(plans, alone, strict=True)):
             report = _part(progress, done * total, len(plans) * total)
-            results.append(run_load(plan, arrivals, shape, seed, threads, report, written, single, checkpoint))
+            found = run_load(plan, arrivals, shape, seed, threads, report, written, single, checkpoint, columns)
+            results.append(found)
         return results
 
     return batch

@@ -112,7 +112,7 @@ def run(
     with output.progress() as progress:
         result = simulate(workflow, backend, assign=assigned, runs=runs, seed=seed, threads=threads,
                           precision=wanted, arrivals=arrivals, progress=progress, setting=setting,
-                          checkpoint=checkpoint)  # fmt: skip
+                          checkpoint=checkpoint, columns=True if save is not None else None)  # fmt: skip
     metrics = Metrics(result)
     checked = [check(metrics, gate, before) for gate in gates]
     if before is not None and before.workflow != result.workflow:

@@ -1,7 +1,8 @@
 """Runs plans: the Monte Carlo engine for workflows that share nothing, the event engine for those that meet."""
 
 from agentflow.engine.events import events_need_compile
-from agentflow.engine.load import Shape, pilot, run_load
+from agentflow.engine.gathered import Shape
+from agentflow.engine.load import pilot, run_load
 from agentflow.engine.montecarlo import BLOCK, needs_compile, run_plan, set_hedges
 from agentflow.engine.trace import Trace, Visit, trace_runs
 

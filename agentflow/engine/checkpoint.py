@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from agentflow.engine.events import Look
-from agentflow.engine.state import Output
 from agentflow.errors import AgentflowError
 
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
@@ -71,14 +70,12 @@ def _write(path: Path, arrays: Mapping[str, Any]) -> None:
             Path(partial).unlink(missing_ok=True)
 
 
-def pack(output: Output, look: Look) -> dict[str, Any]:
-    """Give the arrays of an output and a look names of their own."""
-    packed = {f"output_{name}": value for name, value in zip(output._fields, output, strict=True)}
-    return packed | {f"look_{item.name}": np.asarray(getattr(look, item.name)) for item in fields(look)}
+def pack(look: Look) -> dict[str, Any]:
+    """Give the arrays of a look names of their own."""
+    return {f"look_{item.name}": np.asarray(getattr(look, item.name)) for item in fields(look)}
 
 
-def unpack(arrays: Mapping[str, Any]) -> tuple[Output, Look]:
+def unpack(arrays: Mapping[str, Any]) -> Look:
     """Undo `pack`."""
-    output = Output(**{name: arrays[f"output_{name}"] for name in Output._fields})
     parts = {item.name: arrays[f"look_{item.name}"] for item in fields(Look)}
-    return output, Look(**parts | {"clock": float(parts["clock"]), "ended": int(parts["ended"])})
+    return Look(**parts | {"clock": float(parts["clock"]), "ended": int(parts["ended"])})

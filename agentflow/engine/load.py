@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from agentflow.binned import NOT_KEPT
 from agentflow.engine import events_state as E
 from agentflow.engine.arrivals import Arrivals, Batch
 from agentflow.engine.checkpoint import digest_of, kept, pack, unpack
-from agentflow.engine.events import Look, Timeline, compile_events
-from agentflow.engine.montecarlo import TAIL, Progress, _Total, set_hedges
+from agentflow.engine.events import Timeline, compile_events
+from agentflow.engine.gathered import KEPT_RUNS, Arrays, Everything, Groups, Shape, gather
+from agentflow.engine.montecarlo import Progress, _Total, set_hedges
 from agentflow.engine.parallel import in_order
-from agentflow.engine.state import ROWS, Output, new_output
+from agentflow.engine.state import ROWS
 from agentflow.loaded import Load
 from agentflow.plan import Plan
 from agentflow.plan import layout as L
-from agentflow.plan.layout import F64, I64
-from agentflow.result import Result
+from agentflow.plan.layout import F64
+from agentflow.result import HIST_BINS, Result
 
 PILOT_RUNS = 2000
 """Runs alone, from which the work is learnt that a run brings."""
@@ -31,6 +32,11 @@ FLOOD_RUNS = 1000
 """Runs at once, from which the capacity of replicas that batch is learnt."""
 
 UNLIMITED = 2**40
+
+BINNED = "from bins 1/512 wide, for the runs were not kept; --save or columns=True keeps them"
+"""What the manifest says where only bins of the columns are left."""
+
+_LOOKS = ("clock", "ended", "areas", "counts", "limits", "breakers", "client", "fleets")
 
 
 @dataclass(frozen=True)
@@ -101,97 +107,32 @@ def _patient(tables: L.Tables) -> L.Tables:
     return tables._replace(spec_f=spec_f, totals=totals)
 
 
-@dataclass
-class _Replication:
-    """One replication's rows, by the number of the run; and the paths of its slowest runs."""
-
-    output: Output
-    moments: F64
-    paths: tuple[F64, I64, F64]
-    look: Look
-    beyond: bool
-
-    def arrays(self) -> dict[str, Any]:
-        """Return all of it as arrays by name."""
-        named = dict(zip(("slow_times", "slow_runs", "slow_paths"), self.paths, strict=True))
-        return pack(self.output, self.look) | named | {"moments": self.moments, "beyond": np.asarray(self.beyond)}
-
-
-def _replication(arrays: Mapping[str, Any]) -> _Replication:
-    """Build it again from its arrays."""
-    output, look = unpack(arrays)
-    paths = (arrays["slow_times"], arrays["slow_runs"], arrays["slow_paths"])
-    return _Replication(output, arrays["moments"], paths, look, bool(arrays["beyond"]))
-
-
-def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int) -> _Replication:
-    """Simulate one replication."""
-    runs = shape.runs
+def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int, columns: bool) -> Arrays:
+    """Simulate one replication; returns what is kept of its runs, its totals, and what its resources did, by name."""
     timeline = Timeline(plan, arrivals, seed, number)
     totals = timeline.rows
-    whole = new_output(plan, runs, totals.histogram, every=True)._replace(
-        step_f=totals.step_f, critical=totals.critical, critical_runs=totals.critical_runs
-    )
-    moments = np.empty((runs, 2))
-    slowest = _Slowest(shape.kept)
+    critical = np.zeros_like(totals.critical)
+    kept, span = gather(plan, shape, columns), np.array([np.inf, -np.inf])
 
     def take(rows: E.Rows, n: int) -> None:
-        at = rows.run[:n] - shape.warmup
-        columns: tuple[Any, ...] = whole[:6]
-        buffers: tuple[Any, ...] = rows[:6]
-        for column, buffer in zip(columns, buffers, strict=True):
-            column[at] = buffer[:n]
-        moments[at] = rows.moments[:n]
-        paths = rows.path.reshape(len(rows.run), -1)[:n]
-        whole.critical[...] += paths.sum(axis=0).reshape(whole.critical.shape)
-        slowest.add(rows.times[:n, 0], at, paths)
+        if n == 0:
+            return
+        kept.add(rows, n)
+        critical[...] += rows.path.reshape(len(rows.run), -1)[:n].sum(axis=0).reshape(critical.shape)
+        span[0] = min(span[0], rows.moments[:n, 0].min())
+        span[1] = max(span[1], rows.moments[:n, 1].max())
 
-    look = timeline.run(shape.warmup, runs, take)
-    beyond = int(timeline.pools.counter[E.C_BEYOND]) > 0
-    return _Replication(whole, moments, slowest.all(), look, beyond)
-
-
-class _Slowest:
-    """Keeps the critical paths of the slowest runs, a few more than are needed."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.kept: list[tuple[F64, I64, F64]] = []
-        self.held = 0
-        self.bound = -np.inf  # what is below is not among the slowest
-
-    def add(self, times: F64, runs: I64, paths: F64) -> None:
-        """Look at a buffer's runs."""
-        chosen = np.flatnonzero(times >= self.bound)
-        self.kept.append((times[chosen], runs[chosen], paths[chosen]))
-        self.held += len(chosen)
-        if self.held > 1.25 * self.most + 1024:
-            self._prune()
-
-    def all(self) -> tuple[F64, I64, F64]:
-        """Return times, numbers and paths of what is kept."""
-        times, runs, paths = (np.concatenate(parts) for parts in zip(*self.kept, strict=True))
-        return times, runs, paths
-
-    def _prune(self) -> None:
-        times, runs, paths = self.all()
-        chosen = np.argpartition(times, len(times) - self.most)[len(times) - self.most :]
-        self.kept, self.held = [(times[chosen], runs[chosen], paths[chosen])], len(chosen)
-        self.bound = float(times[chosen].min())
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How a simulation under load is cut up: replications of so many runs, each after a warm-up of so many."""
-
-    replications: int
-    warmup: int
-    runs: int
-
-    @property
-    def kept(self) -> int:
-        """Paths of slow runs to keep of each replication: those of its slowest fifth, all the slowest in most cases."""
-        return 1 + min(ceil((1.0 - TAIL) * self.runs * self.replications), ceil(0.2 * self.runs))
+    look = timeline.run(shape.warmup, shape.runs, take)
+    return {
+        **kept.arrays(),
+        **pack(look),
+        "step_f": totals.step_f,
+        "critical": critical,
+        "critical_runs": totals.critical_runs,
+        "histogram": totals.histogram,
+        "span": span,
+        "beyond": np.asarray(int(timeline.pools.counter[E.C_BEYOND]) > 0),
+    }
 
 
 def run_load(
@@ -204,6 +145,7 @@ def run_load(
     written: str = "",
     alone: Pilot | None = None,
     checkpoint: Path | None = None,
+    columns: bool | None = None,
 ) -> Result:
     """Simulate a plan under load.
 
@@ -225,6 +167,9 @@ def run_load(
         What a run is alone, if that is known already.
     checkpoint : Path, optional
         Folder of the replications that are done: they are read from there, and those that are missing written to it.
+    columns : bool, optional
+        Whether to keep every run's row. By default up to `KEPT_RUNS` of them; else the result has their bins, and the
+        memory does not grow with the runs.
 
     Returns
     -------
@@ -234,98 +179,98 @@ def run_load(
     plan = set_hedges(plan, seed)
     compile_events(plan)
     alone = pilot(plan, seed) if alone is None else alone
-    found: list[_Replication] = []
+    columns = shape.total <= KEPT_RUNS if columns is None else columns
+    total = _Sum(plan, shape, columns)
 
     def tell(taken: int) -> None:
         if progress is not None:
-            progress(taken * shape.runs, shape.replications * shape.runs)
+            progress(taken * shape.runs, shape.total)
 
-    def work(number: int) -> _Replication:
-        return _replicate(plan, arrivals, shape, seed, number)
+    def make(number: int) -> Mapping[str, Any]:
+        return _replicate(plan, arrivals, shape, seed, number, columns)
 
+    work: Callable[[int], Mapping[str, Any]] = make
     if checkpoint is not None:
         from agentflow.engine.events_kernel import VERSION
 
-        digest = digest_of(VERSION, np.__version__, plan.fingerprint, plan.client, arrivals, shape, seed)
-        read = kept(checkpoint, digest, lambda number: _replicate(plan, arrivals, shape, seed, number).arrays())
-
-        def work(number: int) -> _Replication:
-            return _replication(read(number))
-
-    in_order(
-        work,
-        found.append,
-        shape.replications,
-        threads or len(os.sched_getaffinity(0)),
-        tell,
-    )
-    return _put_together(plan, arrivals, shape, seed, found, written, alone)
+        digest = digest_of(VERSION, np.__version__, plan.fingerprint, plan.client, arrivals, shape, seed, columns)
+        work = kept(checkpoint, digest, make)
+    in_order(work, total.add, shape.replications, threads or len(os.sched_getaffinity(0)), tell)
+    return replace(total.result(seed), engine="events", load=_load(plan, arrivals, total, written, alone))
 
 
-def _put_together(
-    plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, found: list[_Replication], written: str, alone: Pilot
-) -> Result:
-    total = _Total(plan, shape.replications * shape.runs)
-    for number, replication in enumerate(found):
-        rows = slice(number * shape.runs, (number + 1) * shape.runs)
-        for name in ROWS:
-            column = getattr(total.rows, name)
-            if len(column) == len(total.rows.outcome):
-                column[rows] = getattr(replication.output, name)
-        total.add(replication.output)
-    histogram = sum((r.output.histogram for r in found[1:]), found[0].output.histogram)
-    beyond = any(replication.beyond for replication in found)
-    result = total.result(histogram, seed, _tail(plan, total.rows.times[:, 0], found), beyond)
-    return replace(result, engine="events", load=_load(plan, arrivals, shape, found, written, alone))
+class _Sum:
+    """What the replications add up to, taken one by one, in their order."""
+
+    def __init__(self, plan: Plan, shape: Shape, columns: bool) -> None:
+        self.shape = shape
+        self.runs = Everything(plan, shape) if columns else Groups(plan, shape)
+        self.total = _Total(plan, 0)
+        self.histogram = np.zeros((len(plan.steps), HIST_BINS), np.int64)
+        self.waits = np.zeros((len(plan.resources), HIST_BINS), np.int64)
+        self.looks: dict[str, list[Any]] = {name: [] for name in (*_LOOKS, "span")}
+        self.beyond = False
+
+    def add(self, arrays: Mapping[str, Any]) -> None:
+        """Take the next replication."""
+        self.runs.add(len(self.looks["span"]), arrays)
+        for name in ("step_f", "critical", "critical_runs"):
+            whole = getattr(self.total.rows, name)
+            whole += arrays[name]
+        self.histogram += arrays["histogram"]
+        look = unpack(arrays)
+        self.waits += look.waits
+        for name in _LOOKS:
+            self.looks[name].append(getattr(look, name))
+        self.looks["span"].append(arrays["span"])
+        self.beyond |= bool(arrays["beyond"])
+
+    def each(self, name: str, dtype: type = np.float64) -> Any:
+        """Return what each replication's look says."""
+        return np.array(self.looks[name], dtype)
+
+    def result(self, seed: int) -> Result:
+        """Return all but the load."""
+        runs, tail = self.runs, self.runs.tail()
+        if isinstance(runs, Groups):
+            found = self.total.result(self.histogram, seed, tail, self.beyond, (self.shape.total, runs.binned()))
+            return replace(found, manifest=found.manifest | {"quantiles": BINNED})
+        self.total.rows = self.total.rows._replace(**{name: getattr(runs.rows, name) for name in ROWS})
+        return self.total.result(self.histogram, seed, tail, self.beyond)
 
 
-def _tail(plan: Plan, e2e: F64, found: list[_Replication]) -> tuple[F64, int]:
-    """Critical seconds of the slow tail, from the paths that were kept."""
-    if len(e2e) < 20:
-        return np.zeros((len(plan.steps), L.NCOMP)), 0
-    rank = ceil(TAIL * len(e2e))
-    limit = np.partition(e2e, rank - 1)[rank - 1]
-    critical, n = np.zeros(len(plan.steps) * L.NCOMP), 0
-    for replication in found:
-        times, _, paths = replication.paths
-        slow = times >= limit
-        critical += paths[slow].sum(axis=0)
-        n += int(np.count_nonzero(slow))
-    return critical.reshape(-1, L.NCOMP), n
-
-
-def _load(plan: Plan, arrivals: Arrivals, shape: Shape, found: list[_Replication], written: str, alone: Pilot) -> Load:
-    looks = [replication.look for replication in found]
-    moments = np.concatenate([replication.moments for replication in found])
+def _load(plan: Plan, arrivals: Arrivals, total: _Sum, written: str, alone: Pilot) -> Load:
     tenants = np.array([arrivals.tenants if r.per_tenant else 1 for r in plan.resources], np.int64)
+    moments = total.runs.moments if isinstance(total.runs, Everything) else None
     return Load(
         arrivals=written,
         rate=arrivals.rate,
         users=arrivals.users,
         tenants=arrivals.tenants,
-        replications=shape.replications,
-        warmup=shape.warmup,
+        replications=total.shape.replications,
+        warmup=total.shape.warmup,
         resources=tuple(r.name for r in plan.resources),
         capacity=tenants * np.array([r.concurrency for r in plan.resources], np.int64),
         work=alone.work,
-        window_s=np.array([look.clock for look in looks]),
-        ended=np.array([look.ended for look in looks], np.int64),
-        areas=np.array([look.areas for look in looks]),
-        counts=np.array([look.counts for look in looks], np.int64),
-        wait_hist=np.sum([look.waits for look in looks], axis=0, dtype=np.int64),
+        window_s=total.each("clock"),
+        ended=total.each("ended", np.int64),
+        areas=total.each("areas"),
+        counts=total.each("counts", np.int64),
+        wait_hist=total.waits,
         limits=tuple(q.name for q in plan.limits),
         limit_rates=np.array([q.rates(arrivals.tenants) for q in plan.limits]).reshape(-1, E.NBUCKETS),
         limit_asks=alone.asks,
-        limit_counts=np.array([look.limits for look in looks], np.int64),
+        limit_counts=total.each("limits", np.int64),
         breakers=tuple(b.name for b in plan.breakers),
-        breaker_counts=np.array([look.breakers for look in looks], np.int64),
+        breaker_counts=total.each("breakers", np.int64),
         client="" if plan.client is None else plan.client.name,
         client_cores=0 if plan.client is None else plan.client.cores * plan.client.processes,
-        client_use=np.array([look.client for look in looks]),
+        client_use=total.each("client"),
         fleets=tuple(fleet.name for fleet in plan.fleets),
         fleet_replicas=np.array([fleet.replicas for fleet in plan.fleets], np.int64),
         fleet_work=alone.batched,
-        fleet_use=np.array([look.fleets for look in looks]),
-        arrival_s=moments[:, 0].copy(),
-        end_s=moments[:, 1].copy(),
+        fleet_use=total.each("fleets"),
+        span_s=total.each("span"),
+        arrival_s=NOT_KEPT if moments is None else moments[:, 0].copy(),
+        end_s=NOT_KEPT if moments is None else moments[:, 1].copy(),
     )

@@ -13,15 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil
+from typing import Any
 
 import numpy as np
 
+from agentflow.binned import Binned
 from agentflow.engine.parallel import in_order
 from agentflow.engine.state import Output, Work, new_output, new_work
 from agentflow.plan import Plan
 from agentflow.plan import layout as L
 from agentflow.plan.layout import F64, I64
-from agentflow.result import COMPONENTS, Result, hist_quantile
+from agentflow.result import COMPONENTS, Result, binned_columns, hist_quantile
 
 BLOCK = 4096
 """Runs of a block."""
@@ -153,7 +155,30 @@ class _Total:
             whole = getattr(self.rows, name)
             whole += getattr(output, name)
 
-    def result(self, histogram: I64, seed: int, tail: tuple[F64, int], beyond: bool) -> Result:
+    def columns(self) -> dict[str, Any]:
+        plan, rows = self.plan, self.rows
+        return {
+            "e2e_s": rows.times[:, 0],
+            "ttft_s": rows.times[:, 1],
+            "outcome": rows.outcome,
+            "input_tokens": rows.tokens[:, 0],
+            "cached_input_tokens": rows.tokens[:, 1],
+            "output_tokens": rows.tokens[:, 2],
+            "reasoning_tokens": rows.tokens[:, 3],
+            "calls": rows.counts[:, 0],
+            "attempts": rows.counts[:, 1],
+            "cost_usd": rows.cost if plan.priced else None,
+            "energy_j": rows.energy if plan.powered else None,
+        }
+
+    def result(
+        self,
+        histogram: I64,
+        seed: int,
+        tail: tuple[F64, int],
+        beyond: bool,
+        binned: tuple[int, Binned] | None = None,
+    ) -> Result:
         plan, rows, f = self.plan, self.rows, self.rows.step_f
         use = f[:, L.ST_USE : L.ST_USE + L.NUSE]
 
@@ -163,24 +188,15 @@ class _Total:
         return Result(
             workflow=plan.workflow,
             assignment=dict(plan.assignment),
-            runs=len(rows.outcome),
+            runs=len(rows.outcome) if binned is None else binned[0],
             seed=seed,
             engine="montecarlo",
             steps=plan.steps,
             step_types=plan.step_types,
             components=COMPONENTS,
             outcome_names=plan.outcome_names,
-            e2e_s=rows.times[:, 0],
-            ttft_s=rows.times[:, 1],
-            outcome=rows.outcome,
-            input_tokens=rows.tokens[:, 0],
-            cached_input_tokens=rows.tokens[:, 1],
-            output_tokens=rows.tokens[:, 2],
-            reasoning_tokens=rows.tokens[:, 3],
-            calls=rows.counts[:, 0],
-            attempts=rows.counts[:, 1],
-            cost_usd=rows.cost if plan.priced else None,
-            energy_j=rows.energy if plan.powered else None,
+            **self.columns() if binned is None else binned_columns(binned[1]),
+            binned=None if binned is None else binned[1],
             step_executions=np.rint(f[:, L.ST_EXECUTIONS]).astype(np.int64),
             step_latency_sum=f[:, L.ST_LATENCY].copy(),
             step_latency_hist=histogram,

@@ -22,7 +22,7 @@ SHAPE = Shape(6, 50, 40_000)
 
 
 def simulate(folder: Path | None, seed: int = 3, shape: Shape = SHAPE) -> Result:
-    return run_load(PLAN, Renewal(per_second=0.8), shape, seed, threads=1, checkpoint=folder)
+    return run_load(PLAN, Renewal(per_second=0.8), shape, seed, threads=1, checkpoint=folder, columns=True)
 
 
 def saved(result: Result, path: Path) -> bytes:

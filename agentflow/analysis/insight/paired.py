@@ -26,10 +26,10 @@ def difference(a: Metrics, b: Metrics, column: str, stat: Stat) -> Estimate:
 
     Both have the same seed and number of runs, and of replications: under load it is these that are independent.
     """
-    x, y = getattr(a.result, column), getattr(b.result, column)
     if a.replications > 1:
         value = a.column(column, stat).value - b.column(column, stat).value
-        return _about(value, a.by_replication(x, stat) - b.by_replication(y, stat))
+        return _about(value, a.by_replication(column, stat) - b.by_replication(column, stat))
+    x, y = getattr(a.result, column), getattr(b.result, column)
     if stat == "mean":
         return mean_estimate(x - y)
     first, second = a.column(column, stat), b.column(column, stat)
@@ -42,7 +42,7 @@ def log_ratio(a: Metrics, b: Metrics, column: str, stat: Stat) -> Estimate | Non
     if min(first.value, second.value) <= 0.0:
         return None
     if a.replications > 1:
-        rows = [m.by_replication(getattr(m.result, column), stat) for m in (a, b)]
+        rows = [m.by_replication(column, stat) for m in (a, b)]
         if min(float(row.min()) for row in rows) <= 0.0:
             return None
         return _about(math.log(first.value / second.value), np.log(rows[0] / rows[1]))

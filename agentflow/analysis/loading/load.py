@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from agentflow.analysis.loading.slo import Slo, goodput
 from agentflow.engine.arrivals import Arrivals
-from agentflow.engine.load import Pilot, Shape
+from agentflow.engine.gathered import Shape
+from agentflow.engine.load import Pilot
 from agentflow.estimate import Estimate, mean_estimate
 from agentflow.loaded import CAUSES, Load
 from agentflow.plan import Plan
@@ -283,9 +284,7 @@ def _client(load: Load) -> ClientReport | None:
 
 
 def _makespans(load: Load) -> NDArray[np.float64]:
-    ends = load.end_s.reshape(load.replications, -1).max(axis=1)
-    starts = load.arrival_s.reshape(load.replications, -1).min(axis=1)
-    spans: NDArray[np.float64] = ends - starts
+    spans: NDArray[np.float64] = load.span_s[:, 1] - load.span_s[:, 0]
     return spans
 
 

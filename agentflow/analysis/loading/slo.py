@@ -50,7 +50,11 @@ class Slo:
         So does what takes longer, where a quantile is asked for: replications that miss the limit by far would else
         spread the interval over it.
         """
-        times = np.minimum(self.times(result), math.inf if self.stat == "mean" else BEYOND * self.limit)
+        most = math.inf if self.stat == "mean" else BEYOND * self.limit
+        if result.binned is not None:
+            said = replace(result, binned=result.binned.meeting(self.column, BEYOND * self.limit, most))
+            return Metrics(said).column(self.column, self.stat)
+        times = np.minimum(self.times(result), most)
         said = replace(result, ttft_s=times) if self.column == "ttft_s" else replace(result, e2e_s=times)
         return Metrics(said).column(self.column, self.stat)
 
@@ -87,5 +91,9 @@ def parse_slo(text: str) -> Slo:
 
 def goodput(result: Result, load: Load, slo: Slo) -> Estimate:
     """Estimate the runs a second that are answered within the objective's limit."""
-    shares = (slo.times(result) <= slo.limit).reshape(load.replications, -1).mean(axis=1)
-    return mean_estimate(shares * load.ended / np.maximum(load.window_s, 1e-300))
+    rates = load.ended / np.maximum(load.window_s, 1e-300)
+    if result.binned is None:
+        shares = (slo.times(result) <= slo.limit).reshape(load.replications, -1).mean(axis=1)
+        return mean_estimate(shares * rates)
+    met = np.array([part.at_most(slo.limit) for part in result.binned.columns[slo.column]])
+    return mean_estimate(met / result.binned.outcomes.sum(axis=1) * result.binned.means(rates))
