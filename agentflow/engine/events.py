@@ -203,12 +203,12 @@ class Timeline:
                 take(self.rows, int(count[E.C_ROWS]))
                 count[E.C_ROWS] = 0
 
-    def _advance(self) -> int:
-        """Let the kernel go on, and give it what it asks for."""
+    def _advance(self, most: int = EVENTS) -> int:
+        """Let the kernel go on for so many events at most, and give it what it asks for."""
         from agentflow.engine.events_kernel import advance
 
         seed = np.uint64(self.seed % 2**64)
-        why = int(advance(self.plan.tables, self.wires, self.pools, self.rows, seed, EVENTS))
+        why = int(advance(self.plan.tables, self.wires, self.pools, self.rows, seed, most))
         pools = self.pools
         if why == E.NEED_ARRIVALS:
             self._feed()

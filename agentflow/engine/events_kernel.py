@@ -739,7 +739,9 @@ def change_batch(P, Q, W, O, r, clock):  # type: ignore[no-untyped-def]
     for i in range(told):
         f, what = W.told[i] >> 2, W.told[i] & 3
         spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
-        now = clock - W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL]
+        arrival = W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL]
+        now = clock - arrival
+        now += max(0.0, clock - (arrival + now))  # not before now by rounding
         broken = W.fi[f, E.F_KIND] >= 0 and W.fi[f, E.F_AT] == L.AT_FIRST
         if what & S.NOTE_LAST or broken:
             schedule(W, f, now, E.K_END)
@@ -1405,6 +1407,13 @@ def resolve(P, Q, W, O, slot, node):  # type: ignore[no-untyped-def]
                 ready_push(W, item(n, E.PH_CLOSE, n))
 
 
+@compiled
+def tell_beside(P, Q, W, O, slot, guard):  # type: ignore[no-untyped-def]
+    """A guardrail starts or never will: tell the joins that it runs beside."""
+    for i in range(Q.beside_lo[guard], Q.beside_lo[guard + 1]):
+        notify(P, Q, W, O, slot * (Q.sizes[E.SZ_NODES] + 1), np.int64(Q.beside[i]), W.slot_i[slot, E.I_STAMP])
+
+
 @inlined
 def enter(P, Q, W, O, slot, node, now, crit):  # type: ignore[no-untyped-def]
     """Put a visit on the list of its run."""
@@ -1775,9 +1784,7 @@ def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-d
     node_key = mix(W.slot_key[slot] ^ P.node_hash[node])
     W.si[v, L.V_ROUTE] = route_of(P, spec, node_key)
     if Q.guard_bit[node]:
-        stamp = W.slot_i[slot, E.I_STAMP]
-        for i in range(Q.beside_lo[node], Q.beside_lo[node + 1]):
-            notify(P, Q, W, O, slot * (Q.sizes[E.SZ_NODES] + 1), np.int64(Q.beside[i]), stamp)
+        tell_beside(P, Q, W, O, slot, node)
     if P.node_i[node, L.N_FLAGS] & L.BILLED:
         if spent(W, slot, 0) >= P.totals[1] or spent(W, slot, 1) >= P.totals[2]:
             finish_visit(P, Q, W, O, slot, node, np.int64(L.BUDGET_EXCEEDED), now)
@@ -1924,6 +1931,8 @@ def skip(P, Q, W, O, slot, node, now, crit, verdict, err):  # type: ignore[no-un
         enter(P, Q, W, O, slot, where, now, crit)
         W.si[base + where, L.V_STATUS] = L.SKIPPED
         export(P, Q, W, O, slot, where, np.int64(0), np.int64(0))
+    if Q.guard_bit[node]:
+        tell_beside(P, Q, W, O, slot, node)
     if verdict == 2:
         finish_visit(P, Q, W, O, slot, where, err, now)
     else:

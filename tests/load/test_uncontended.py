@@ -11,6 +11,7 @@ from agentflow.engine.arrivals import Arrivals, Batch, Renewal
 from agentflow.plan import compile_plan
 from tests.agreement import _tied
 from tests.load.uncontended import differences
+from tests.make import guardrail, tool, workflow
 from tests.reference import simulate_run
 from tests.strategies import Case, cases
 
@@ -45,6 +46,21 @@ def test_the_engines_agree_over_many_workflows(case: Case, seed: int, arrivals: 
 @settings(max_examples=1_000)
 def test_the_engines_agree_over_large_workflows(case: Case, seed: int, arrivals: Arrivals) -> None:
     assert disagreements(case, seed, arrivals) == []
+
+
+@pytest.mark.parametrize("beside", [("b",), ("b", "c"), ("a", "b", "c")])
+def test_a_guardrail_that_is_skipped_keeps_nobody_waiting(beside: tuple[str, ...]) -> None:
+    steps = {
+        "a": tool(1.0, routes={"x": 0.5, "y": 0.5}),
+        "b": guardrail(0.5, "a.y", blocking=False),
+        "c": guardrail(0.25, "a.y", blocking=False),
+        "d": tool(2.0, *beside),
+        "e": tool(0.5, "a"),
+    }
+    plan = compile_plan(workflow(steps), {})
+    for arrivals in (Batch(runs=40), Renewal(per_second=1e-6, cv=0.0)):
+        runs, paths = differences(plan, 40, 3, arrivals)
+        assert runs + paths == []
 
 
 @pytest.mark.parametrize("place", ["groq/llama-3.3-70b", "openai/gpt-4o"])
