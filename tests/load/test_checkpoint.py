@@ -16,6 +16,7 @@ from agentflow.engine import Shape, run_load
 from agentflow.engine.arrivals import Renewal
 from agentflow.errors import AgentflowError
 from agentflow.result import Result
+from benchmarks.resume_load import resume
 from tests.load.test_reports import PLAN
 
 SHAPE = Shape(6, 50, 40_000)
@@ -69,3 +70,17 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AgentflowError, match="cannot be made"):
         simulate(tmp_path / "file" / "folder", shape=Shape(2, 5, 40))
+
+
+def test_kills_leave_no_trace(tmp_path: Path) -> None:
+    found = resume(tmp_path, 120_000, 2)
+    assert found.same
+    assert found.at_kills[0] < found.at_kills[1] < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("save", [False, True])
+def test_a_million_runs_go_on_after_each_kill(tmp_path: Path, save: bool) -> None:
+    found = resume(tmp_path, 1_000_000, 5, save=save)
+    assert found.same
+    assert len(set(found.at_kills)) == 5
