@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.agreement import differences
+from tests.make import backend, loop, tool, workflow
+from tests.reference import simulate_run
 from tests.strategies import Case, cases
 
 RUNS = 5
@@ -17,6 +19,27 @@ SEEDS = st.integers(0, 2**64 - 1)
 @settings(max_examples=200)
 def test_the_engine_agrees_with_the_reference(case: Case, seed: int) -> None:
     assert differences(case, seed, RUNS) == []
+
+
+def test_what_was_cut_twice_ends_with_the_first_cut() -> None:
+    """A failure wipes a loop's next round; then a join, at an earlier moment, cancels the whole loop, and its answer is revoked."""
+    fails = tool(3.0, timeout={"attempt": 1.125})
+    guard = {
+        "type": "guardrail",
+        "blocking": False,
+        "timeout": {"idle": 0.0625},
+        "input_tokens": 0,
+        "output_tokens": 10,
+    }
+    steps = {
+        "guard": guard,
+        "slow": loop(2, {"again": loop(2, {"think": tool(2.0)}), "fails": fails}),
+        "late": tool(1.0, "slow", catch=[{"errors": ["timeout"], "to": "say"}]),
+        "say": tool(0.0, "guard", join={"quorum": 1}),
+    }
+    case = Case(workflow(steps), {"*": backend(ttft=1.0)})
+    assert differences(case, 0, 3) == []
+    assert simulate_run(case.workflow, case.assignment, 0, 0).e2e_s == 0.0625
 
 
 @pytest.mark.slow

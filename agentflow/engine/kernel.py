@@ -901,7 +901,11 @@ def finish(P, W, node, err, t):  # type: ignore[no-untyped-def]
 def cut_back(P, W, node, t):  # type: ignore[no-untyped-def]
     """Take back what a visit did after moment t; calls under way go on the list to be evaluated again."""
     status = W.si[node, L.V_STATUS]
-    if W.sf[node, L.F_END] <= t or status == L.WIPED:
+    if W.sf[node, L.F_END] <= t:
+        return
+    if status == L.WIPED:  # by a cut that, as it turns out, was not the first
+        W.sf[node, L.F_START] = t
+        W.sf[node, L.F_END] = t
         return
     ran = P.node_i[node, L.N_KIND] == L.CALL and status != L.SKIPPED and W.sf[node, L.F_END] > W.sf[node, L.F_START]
     if ran and W.sf[node, L.F_START] < t:

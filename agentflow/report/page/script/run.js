@@ -155,7 +155,12 @@ function makeRuns(tables, draws, knobs, state) {
 
   function cutBack(node, t) {
     const f = node * S, v = node * V, status = si[v + V_STATUS];
-    if (sf[f + F_END] <= t || status === WIPED) return;
+    if (sf[f + F_END] <= t) return;
+    if (status === WIPED) {
+      sf[f + F_START] = t;
+      sf[f + F_END] = t;
+      return;
+    }
     const ran = node_i[node * nw + N_KIND] === CALL && status !== SKIPPED && sf[f + F_END] > sf[f + F_START];
     if (ran && sf[f + F_START] < t) {
       redo[counter[K_REDO]++] = node;
