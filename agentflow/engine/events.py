@@ -35,7 +35,7 @@ EVENTS = 4_000_000
 ROWS = 1024
 """Runs that may end between two looks."""
 
-Take = Callable[[E.Rows, int], None]
+Take = Callable[[E.Rows, int, int], int]
 
 
 def events_need_compile() -> bool:
@@ -55,7 +55,7 @@ def compile_events(plan: Plan) -> None:
     with compiling():
         if not advance.signatures:
             wires = wiring(plan)
-            advance(plan.tables, wires, new_pools(plan, wires), new_rows(plan, 1), np.uint64(0), 0)
+            advance(plan.tables, wires, new_pools(plan, wires), new_rows(plan, 1, 1), np.uint64(0), 0)
 
 
 @dataclass(frozen=True)
@@ -124,17 +124,31 @@ class Timeline:
     replication : int
         Its runs are numbered from `replication * STRIDE`: a replication's draws are its own, run n of the first one
         is run n of the Monte Carlo engine.
+    kept : int, optional
+        Have a row for each of so many runs that count, by its number, instead of a buffer of rows.
+    paths : int
+        Critical paths that may be written down between two looks.
     """
 
-    def __init__(self, plan: Plan, arrivals: Arrivals, seed: int = 0, replication: int = 0) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        arrivals: Arrivals,
+        seed: int = 0,
+        replication: int = 0,
+        kept: int | None = None,
+        paths: int = ROWS,
+    ) -> None:
         self.plan = plan
         self.arrivals = arrivals
         self.seed = seed
         self.blocks = arrivals.blocks(seed, replication)
         self.wires = wiring(plan, arrivals.tenants)
         self.pools = new_pools(plan, self.wires, arrivals.tenants)
-        self.rows = new_rows(plan, ROWS)
-        self.pools.counter[E.C_MOST_ROWS] = ROWS
+        self.rows = new_rows(plan, ROWS if kept is None else kept, paths)
+        self.pools.counter[E.C_BY_NUMBER] = kept is not None
+        self.pools.counter[E.C_MOST_ROWS] = ROWS if kept is None else UNBOUNDED
+        self.pools.counter[E.C_MOST_PATHS] = paths
         self.pools.counter[E.C_OFFSET] = replication * STRIDE
         if arrivals.users:
             self._admit_users()
@@ -174,7 +188,8 @@ class Timeline:
         runs : int
             Runs that count. Others go on arriving until the last of them has ended.
         take : callable
-            Is given the buffer and how many rows it holds whenever it is full, and at the end.
+            Is given the buffers, how many rows they hold and how many paths, whenever one is full, and at the end.
+            Says how many paths, the first ones, are to stay.
 
         Returns
         -------
@@ -190,9 +205,18 @@ class Timeline:
         self._until(UNBOUNDED if whole else warmup + runs, take)
         after = self.look()
         self._until(UNBOUNDED, take)
-        take(self.rows, int(count[E.C_ROWS]))
-        count[E.C_ROWS] = 0
+        self._hand_on(take)
         return after.since(before)
+
+    def _hand_on(self, take: Take) -> None:
+        """Let the buffers be emptied."""
+        count = self.pools.counter
+        stay = take(self.rows, int(count[E.C_ROWS]), int(count[E.C_PATHS]))
+        count[E.C_ROWS], count[E.C_PATHS] = 0, stay
+
+    def pass_over(self, bound: float) -> None:
+        """Write down no critical path of a run whose E2E is below a bound (s)."""
+        self.pools.clock[E.N_SLOW] = bound
 
     def _until(self, arrived: int, take: Take) -> None:
         """Go on until this many runs have arrived, or all that count have ended."""
@@ -200,8 +224,7 @@ class Timeline:
         count[E.C_STOP] = arrived
         while (why := self._advance()) not in (E.DONE, E.REACHED):
             if why == E.NEED_ROWS:
-                take(self.rows, int(count[E.C_ROWS]))
-                count[E.C_ROWS] = 0
+                self._hand_on(take)
 
     def _advance(self, most: int = EVENTS) -> int:
         """Let the kernel go on for so many events at most, and give it what it asks for."""
@@ -225,7 +248,7 @@ class Timeline:
 
     def look(self) -> Look:
         """Look at the resources now; copies for tenants are taken together."""
-        pools, clock = self.pools, float(self.pools.clock[0])
+        pools, clock = self.pools, float(self.pools.clock[E.N_CLOCK])
         f, i = pools.res_f, pools.res_i
         areas = f[:, [E.Y_BUSY, E.Y_LENGTH, E.Y_WAIT, E.Y_WAIT2]]
         ff, state, r = pools.ff, pools.fi[:, E.F_STATE], pools.fi[:, E.F_RES]

@@ -55,6 +55,10 @@ from agentflow.engine.lowering import reference
 from agentflow.plan import layout as L
 from agentflow.result import HIST_BINS, HIST_OFFSET
 
+put_lanes: Any = lanes.put_lanes
+add_lanes: Any = lanes.add_lanes
+add_row: Any = lanes.add_row
+
 inlined = helper(forceinline=True)
 compiled = helper()
 NCOMP = L.NCOMP
@@ -66,12 +70,16 @@ AT_ONCE = 1e-13  # share of a moment by which it may differ from itself: what sl
 # --- the event queue -----------------------------------------------------------------------------------
 
 
-@inlined
+@compiled
 def push(W, t, key, what):  # type: ignore[no-untyped-def]
-    """Put an event into the heap, in the order of (time, key)."""
-    i = W.counter[E.C_HEAP]
-    W.counter[E.C_HEAP] = i + 1
-    sift_up(W, i, t, key, what)
+    """Put an event into the heap, in the order of (time, key); where the first one has been taken, from there down."""
+    if W.counter[E.C_HOLE]:
+        W.counter[E.C_HOLE] = 0
+        sink(W, W.counter[E.C_HEAP], t, key, what)
+    else:
+        i = W.counter[E.C_HEAP]
+        W.counter[E.C_HEAP] = i + 1
+        sift_up(W, i, t, key, what)
 
 
 @inlined
@@ -92,36 +100,45 @@ def sift_up(W, i, t, key, what):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def drop_first(W):  # type: ignore[no-untyped-def]
-    """Take the first event out of the heap of four children a node: the hole sinks to a leaf, the last event fills it.
+def sink(W, n, t, key, what):  # type: ignore[no-untyped-def]
+    """Let an event sink from the top of the heap of n, four children a node, to where it belongs.
 
     The children are compared without branches, which could not be foreseen; equal times are rare.
     """
-    n = W.counter[E.C_HEAP] - 1
-    W.counter[E.C_HEAP] = n
     i = np.int64(0)
     child = np.int64(1)
-    while child + 3 < n:
-        a, b = W.heap_t[child], W.heap_t[child + 1]
-        c, d = W.heap_t[child + 2], W.heap_t[child + 3]
-        left, right = child + (1 if b < a else 0), child + (3 if d < c else 2)
-        ab, cd = b if b < a else a, d if d < c else c
-        best = right if cd < ab else left
-        t = cd if cd < ab else ab
-        if (a == b) | (c == d) | (ab == cd):
-            best = first_of(W, child, child + 4)
-        W.heap_t[i] = t
+    while child < n:
+        best = child
+        if child + 3 < n:
+            a, b = W.heap_t[child], W.heap_t[child + 1]
+            c, d = W.heap_t[child + 2], W.heap_t[child + 3]
+            left, right = child + (1 if b < a else 0), child + (3 if d < c else 2)
+            ab, cd = b if b < a else a, d if d < c else c
+            best = right if cd < ab else left
+            if (a == b) | (c == d) | (ab == cd):
+                best = first_of(W, child, child + 4)
+        else:
+            best = first_of(W, child, n)
+        t_best = W.heap_t[best]
+        if t < t_best or (t == t_best and key < W.heap_k[best]):
+            break
+        W.heap_t[i] = t_best
         W.heap_k[i] = W.heap_k[best]
         W.heap_p[i] = W.heap_p[best]
         i = best
         child = 4 * i + 1
-    if child < n:
-        best = first_of(W, child, n)
-        W.heap_t[i] = W.heap_t[best]
-        W.heap_k[i] = W.heap_k[best]
-        W.heap_p[i] = W.heap_p[best]
-        i = best
-    sift_up(W, i, W.heap_t[n], W.heap_k[n], W.heap_p[n])
+    W.heap_t[i] = t
+    W.heap_k[i] = key
+    W.heap_p[i] = what
+
+
+@inlined
+def fill(W):  # type: ignore[no-untyped-def]
+    """Close the hole that an event left which led to no other: the last one fills it."""
+    W.counter[E.C_HOLE] = 0
+    n = W.counter[E.C_HEAP] - 1
+    W.counter[E.C_HEAP] = n
+    sink(W, n, W.heap_t[n], W.heap_k[n], W.heap_p[n])
 
 
 @compiled
@@ -870,16 +887,12 @@ def begin_lean(P, Q, W, O, f, now, ttft, rate, out, ak):  # type: ignore[no-unty
     room = room if room < most else most
     more = tokens - f_[place, L.P_TTFT_INPUT]
     out = whole(out)
-    W.ff[f, E.A_T0] = now
+    prefill = ttft + (more if more > 0.0 else 0.0) * f_[place, L.P_PREFILL]
+    gap = 1.0 / (rate if rate > SLOWEST else SLOWEST)
+    put_lanes(W.ff, f * E.A_COLUMNS + E.A_T0, (now, 0.0, prefill, gap))
+    put_lanes(W.ff, f * E.A_COLUMNS + E.A_STALL, (0.0, 0.0, 0.0, 0.0))
     W.ff[f, E.A_CLIENT] = 0.0
-    W.ff[f, E.A_NET] = 0.0
-    W.ff[f, E.A_STALL] = 0.0
-    W.ff[f, E.A_PREFILL] = ttft + (more if more > 0.0 else 0.0) * f_[place, L.P_PREFILL]
-    W.ff[f, E.A_GAP] = 1.0 / (rate if rate > SLOWEST else SLOWEST)
-    W.ff[f, E.A_GROWTH] = 0.0
-    W.ff[f, E.A_REASONING] = 0.0
     W.ff[f, E.A_OUT] = out if out < room else room
-    W.ff[f, E.A_CACHED] = 0.0
     W.fi[f, E.F_KIND] = -1
     r = np.int64(Q.pool[P.place_i[place, L.P_BACKEND]])
     if r < 0:
@@ -1048,6 +1061,10 @@ def add_parts(A, row, column, net, queue, prefill, reasoning, decode):  # type: 
 def charge(P, Q, W, O, f, v, spec, length, err):  # type: ignore[no-untyped-def]
     """Count what an attempt of this length used; the error is -1 for success and -2 for a cut."""
     hedged = P.spec_i[spec, L.S_HEDGES] > 0
+    if W.fi[f, E.F_CALLED] < 0:
+        W.fi[f, E.F_CALLED] = 0
+        if Q.lean[spec] == 1:
+            clear_use(W, v)
     if P.spec_i[spec, L.S_LAW] != L.LAW_MODEL:
         if hedged:
             W.ff[f, E.A_COMP + P.spec_i[spec, L.S_COMP]] += length
@@ -1169,18 +1186,10 @@ def new_flight(P, Q, W, O, slot, node, copy, now):  # type: ignore[no-untyped-de
     W.counter[E.C_FREE_FLIGHT] = W.fi[f, E.F_NEXT]
     W.counter[E.C_IN_FLIGHT] += 1
     spec = P.node_i[node, L.N_SPEC]
-    W.fi[f, E.F_SLOT] = slot
-    W.fi[f, E.F_NODE] = node
-    W.fi[f, E.F_COPY] = copy
-    W.fi[f, E.F_PLACE] = P.spec_i[spec, L.S_PLACE_LO]
-    W.fi[f, E.F_TRY] = 1024 * copy
-    W.fi[f, E.F_TRIES] = 1
-    W.fi[f, E.F_TRIES2] = 1
-    W.fi[f, E.F_TRIES3] = 1
-    W.fi[f, E.F_CALLED] = 0
-    W.fi[f, E.F_RES] = -1
-    W.fi[f, E.F_LIMIT] = -1
-    W.fi[f, E.F_BREAKER] = -1
+    row = f * E.F_COLUMNS
+    put_lanes(W.fi, row + E.F_SLOT, (slot, node, P.spec_i[spec, L.S_PLACE_LO], copy))
+    put_lanes(W.fi, row + E.F_TRY, (1024 * copy, np.int64(1), np.int64(1), np.int64(1)))
+    put_lanes(W.fi, row + E.F_CALLED, (np.int64(-1), np.int64(-1), np.int64(-1), np.int64(-1)))
     W.ff[f, E.A_START] = now
     v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     W.fi[f, E.F_SIB] = W.si[v, E.X_FLIGHT]
@@ -1217,8 +1226,9 @@ def wait_for_retry(P, Q, W, O, f, layer, k, index):  # type: ignore[no-untyped-d
 @inlined
 def charge_whole(P, Q, W, O, f, v, length):  # type: ignore[no-untyped-def]
     """`charge` for a lean attempt that ran to its end."""
-    place = W.fi[f, E.F_PLACE]
-    f_ = P.place_f
+    if W.fi[f, E.F_CALLED] < 0:
+        W.fi[f, E.F_CALLED] = 0
+        clear_use(W, v)
     waited = W.ff[f, E.A_WAIT]
     first = waited + W.ff[f, E.A_PREFILL]
     tokens, out = W.sf[v, L.F_INPUT], W.ff[f, E.A_OUT]
@@ -1227,14 +1237,77 @@ def charge_whole(P, Q, W, O, f, v, length):  # type: ignore[no-untyped-def]
     W.sf[v, L.F_COMP + L.C_DECODE] += length - first
     W.sf[v, L.F_USE + L.U_INPUT] += tokens
     W.sf[v, L.F_USE + L.U_OUTPUT] += out
-    W.sf[v, L.F_USE + L.U_COST] += (
-        tokens * f_[place, L.P_PRICE_IN] + out * f_[place, L.P_PRICE_OUT] + f_[place, L.P_PRICE_CALL]
-    )
+    W.sf[v, L.F_USE + L.U_COST] += price(P, W.fi[f, E.F_PLACE], tokens, out)
     W.sf[v, L.F_USE + L.U_ATTEMPTS] += 1.0
     called = W.fi[f, E.F_CALLED]
     W.sf[v, L.F_USE + L.U_CALLS] += 1.0 if called == 0 else 0.0
     W.fi[f, E.F_CALLED] = called + 1
     return first
+
+
+@inlined
+def price(P, place, tokens, out):  # type: ignore[no-untyped-def]
+    """What a lean call costs (USD)."""
+    f_ = P.place_f
+    return tokens * f_[place, L.P_PRICE_IN] + out * f_[place, L.P_PRICE_OUT] + f_[place, L.P_PRICE_CALL]
+
+
+@inlined
+def finish_lean(P, Q, W, O, f, slot, node, v, length, now):  # type: ignore[no-untyped-def]
+    """End the visit of a lean call whose first attempt ran to its end and did not fail: most of what ever happens.
+
+    Does what `charge`, `go_on`, `finish_visit` and `book` would; four columns at a time.
+    """
+    waited, out = W.ff[f, E.A_WAIT], W.ff[f, E.A_OUT]
+    first = waited + W.ff[f, E.A_PREFILL]
+    tokens = W.sf[v, L.F_INPUT]
+    cost = price(P, W.fi[f, E.F_PLACE], tokens, out)
+    W.sf[v, L.F_FIRST] = first + W.ff[f, E.A_T0]
+    W.sf[v, L.F_OUT] = out
+    W.sf[v, L.F_END] = now
+    W.si[v, L.V_STATUS] = L.DONE
+    W.si[v, L.V_FALLBACK] = 0
+    free_flight(W, f)
+    tallied, counted = (tokens, 0.0, out, 0.0), (cost, 1.0, 1.0, 0.0)
+    early, late = (0.0, 0.0, waited, first - waited), (0.0, length - first, 0.0, 0.0)
+    at = v * L.STATE_COLUMNS
+    put_lanes(W.sf, at + L.F_USE, tallied)
+    put_lanes(W.sf, at + L.F_USE + 4, counted)
+    put_lanes(W.sf, at + L.F_COMP, early)
+    put_lanes(W.sf, at + L.F_COMP + 4, late)
+    used = slot * E.T_COLUMNS + E.T_USE
+    add_lanes(W.slot_f, used, tallied)
+    add_lanes(W.slot_f, used + 4, counted)
+    if W.slot_i[slot, E.I_COUNTS] == 1:
+        step = P.node_i[node, L.N_STEP]
+        note_visit(O, step, now - W.sf[v, L.F_START])
+        row = step * L.STEP_COLUMNS + L.ST_USE
+        add_lanes(O.step_f, row, tallied)
+        add_lanes(O.step_f, row + 4, counted)
+        add_lanes(O.step_f, row + L.NUSE, early)
+        add_lanes(O.step_f, row + L.NUSE + 4, late)
+    if P.node_i[node, L.N_FLAGS] & L.TOP:
+        note_end(W, slot, node, now)
+    resolve(P, Q, W, O, slot, node)
+
+
+@inlined
+def note_visit(O, step, latency):  # type: ignore[no-untyped-def]
+    """Count a visit of a step."""
+    O.step_f[step, L.ST_EXECUTIONS] += 1.0
+    O.step_f[step, L.ST_LATENCY] += latency
+    place = (np.float64(latency).view(np.int64) >> 45) - HIST_OFFSET
+    place = place if place > 0 else np.int64(0)
+    O.histogram[step, place if place < HIST_BINS - 1 else HIST_BINS - 1] += 1
+
+
+@inlined
+def note_end(W, slot, node, now):  # type: ignore[no-untyped-def]
+    """Remember the top-level visit that ended last."""
+    best = W.slot_f[slot, E.T_BEST]
+    if now > best or (now == best and node > W.slot_i[slot, E.I_BEST]):
+        W.slot_f[slot, E.T_BEST] = now
+        W.slot_i[slot, E.I_BEST] = node
 
 
 @inlined
@@ -1245,22 +1318,26 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
     spec = P.node_i[node, L.N_SPEC]
     now = W.ff[f, E.A_END]
     state = W.fi[f, E.F_STATE]
-    if state == E.BACKOFF:
-        return True
-    if state == E.REFUSED:
-        return after_attempt(P, Q, W, O, f, np.int64(L.SERVER_ERROR), now)
-    if state == E.HANDLED:
-        return go_on(P, Q, W, O, f, v, spec, W.ff[f, E.A_FIRST], W.fi[f, E.F_ERR], now)
-    if state == E.BATCHED:
-        end_batched(P, Q, W, O, f, now, clock)
-    if state == E.QUEUED:
-        W.fi[f, E.F_ERR] = L.TIMEOUT
-        W.fi[f, E.F_CUT] = 1
+    if state != E.SERVED:
+        if state == E.BACKOFF:
+            return True
+        if state == E.REFUSED:
+            return after_attempt(P, Q, W, O, f, np.int64(L.SERVER_ERROR), now)
+        if state == E.HANDLED:
+            return go_on(P, Q, W, O, f, v, spec, W.ff[f, E.A_FIRST], W.fi[f, E.F_ERR], now)
+        if state == E.BATCHED:
+            end_batched(P, Q, W, O, f, now, clock)
+        if state == E.QUEUED:
+            W.fi[f, E.F_ERR] = L.TIMEOUT
+            W.fi[f, E.F_CUT] = 1
     if W.fi[f, E.F_CUT]:
         W.ff[f, E.A_RETRY_AFTER] = -1.0
     length, err, kind = W.ff[f, E.A_LENGTH], W.fi[f, E.F_ERR], W.fi[f, E.F_KIND]
     leave(P, Q, W, O, f, length, clock)
     if Q.lean[spec] == 1 and err == kind and is_whole(kind, W.fi[f, E.F_AT]):
+        if err < 0 and W.fi[f, E.F_CALLED] < 0:
+            finish_lean(P, Q, W, O, f, slot, node, v, length, now)
+            return False
         first = charge_whole(P, Q, W, O, f, v, length)
     else:
         first = charge(P, Q, W, O, f, v, np.int64(spec), length, err)
@@ -1422,10 +1499,7 @@ def enter(P, Q, W, O, slot, node, now, crit):  # type: ignore[no-untyped-def]
     n = W.slot_i[slot, E.I_VISITED]
     W.visited[base + n] = node
     W.slot_i[slot, E.I_VISITED] = n + 1
-    W.sf[v, L.F_START] = now
-    W.sf[v, L.F_END] = now
-    W.sf[v, L.F_CUT] = inf
-    W.sf[v, L.F_OUT] = 0.0
+    put_lanes(W.sf, v * L.STATE_COLUMNS + L.F_START, (now, now, inf, 0.0))
     W.si[v, L.V_CRIT] = crit
     W.si[v, L.V_BACKEND] = -1
     W.si[v, L.V_FALLBACK] = 0
@@ -1434,20 +1508,8 @@ def enter(P, Q, W, O, slot, node, now, crit):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def clear_use(P, Q, W, O, v, node):  # type: ignore[no-untyped-def]
-    """Empty what a visit used and where its time went; a lean one has no more than these."""
-    spec = P.node_i[node, L.N_SPEC]
-    if spec >= 0 and Q.lean[spec] == 1:
-        W.sf[v, L.F_USE + L.U_INPUT] = 0.0
-        W.sf[v, L.F_USE + L.U_OUTPUT] = 0.0
-        W.sf[v, L.F_USE + L.U_COST] = 0.0
-        W.sf[v, L.F_USE + L.U_CALLS] = 0.0
-        W.sf[v, L.F_USE + L.U_ATTEMPTS] = 0.0
-        W.sf[v, L.F_COMP + L.C_QUEUE] = 0.0
-        W.sf[v, L.F_COMP + L.C_PREFILL] = 0.0
-        W.sf[v, L.F_COMP + L.C_DECODE] = 0.0
-        W.sf[v, L.F_COMP + L.C_BACKOFF] = 0.0
-        return
+def clear_use(W, v):  # type: ignore[no-untyped-def]
+    """Empty what a visit used and where its time went."""
     for c in range(L.F_USE, L.STATE_COLUMNS):
         W.sf[v, c] = 0.0
 
@@ -1467,36 +1529,17 @@ def book(P, Q, W, O, slot, v, node):  # type: ignore[no-untyped-def]
     counts = W.slot_i[slot, E.I_COUNTS] == 1
     step = P.node_i[node, L.N_STEP]
     if counts:
-        latency = W.sf[v, L.F_END] - W.sf[v, L.F_START]
-        O.step_f[step, L.ST_EXECUTIONS] += 1.0
-        O.step_f[step, L.ST_LATENCY] += latency
-        place = (np.float64(latency).view(np.int64) >> 45) - HIST_OFFSET
-        place = place if place > 0 else np.int64(0)
-        O.histogram[step, place if place < HIST_BINS - 1 else HIST_BINS - 1] += 1
+        note_visit(O, step, W.sf[v, L.F_END] - W.sf[v, L.F_START])
     if P.node_i[node, L.N_KIND] != L.CALL:
         return
-    if Q.lean[P.node_i[node, L.N_SPEC]] == 1:
-        W.slot_f[slot, E.T_USE + L.U_INPUT] += W.sf[v, L.F_USE + L.U_INPUT]
-        W.slot_f[slot, E.T_USE + L.U_OUTPUT] += W.sf[v, L.F_USE + L.U_OUTPUT]
-        W.slot_f[slot, E.T_USE + L.U_COST] += W.sf[v, L.F_USE + L.U_COST]
-        W.slot_f[slot, E.T_USE + L.U_CALLS] += W.sf[v, L.F_USE + L.U_CALLS]
-        W.slot_f[slot, E.T_USE + L.U_ATTEMPTS] += W.sf[v, L.F_USE + L.U_ATTEMPTS]
-        if counts:
-            O.step_f[step, L.ST_USE + L.U_INPUT] += W.sf[v, L.F_USE + L.U_INPUT]
-            O.step_f[step, L.ST_USE + L.U_OUTPUT] += W.sf[v, L.F_USE + L.U_OUTPUT]
-            O.step_f[step, L.ST_USE + L.U_COST] += W.sf[v, L.F_USE + L.U_COST]
-            O.step_f[step, L.ST_USE + L.U_CALLS] += W.sf[v, L.F_USE + L.U_CALLS]
-            O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += W.sf[v, L.F_USE + L.U_ATTEMPTS]
-            O.step_f[step, L.ST_USE + L.NUSE + L.C_QUEUE] += W.sf[v, L.F_COMP + L.C_QUEUE]
-            O.step_f[step, L.ST_USE + L.NUSE + L.C_PREFILL] += W.sf[v, L.F_COMP + L.C_PREFILL]
-            O.step_f[step, L.ST_USE + L.NUSE + L.C_DECODE] += W.sf[v, L.F_COMP + L.C_DECODE]
-            O.step_f[step, L.ST_USE + L.NUSE + L.C_BACKOFF] += W.sf[v, L.F_COMP + L.C_BACKOFF]
-        return
-    for c in range(L.NUSE):
-        W.slot_f[slot, E.T_USE + c] += W.sf[v, L.F_USE + c]
+    row, used = v * L.STATE_COLUMNS, slot * E.T_COLUMNS + E.T_USE
+    add_row(W.slot_f, used, W.sf, row + L.F_USE)
+    add_row(W.slot_f, used + 4, W.sf, row + L.F_USE + 4)
     if counts:
-        for c in range(L.NUSE + NCOMP):
-            O.step_f[step, L.ST_USE + c] += W.sf[v, L.F_USE + c]
+        to = step * L.STEP_COLUMNS + L.ST_USE
+        add_row(O.step_f, to, W.sf, row + L.F_USE)
+        add_row(O.step_f, to + 4, W.sf, row + L.F_USE + 4)
+        add_seconds(W, O.step_f, to + L.NUSE, v, False)
 
 
 @compiled
@@ -1510,10 +1553,7 @@ def finish_visit(P, Q, W, O, slot, node, err, now):  # type: ignore[no-untyped-d
         if W.si[v, L.V_FALLBACK] == 1:
             W.slot_i[slot, E.I_FALLBACK] = 1
         if P.node_i[node, L.N_FLAGS] & L.TOP:
-            best = W.slot_f[slot, E.T_BEST]
-            if now > best or (now == best and node > W.slot_i[slot, E.I_BEST]):
-                W.slot_f[slot, E.T_BEST] = now
-                W.slot_i[slot, E.I_BEST] = node
+            note_end(W, slot, node, now)
     else:
         fail_visit(P, Q, W, O, v, node, err)
     resolve(P, Q, W, O, slot, node)
@@ -1568,7 +1608,7 @@ def cancel(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
             take_parts(P, Q, W, O, v, shown)
         free_flights(W, v)
         if never:
-            clear_use(P, Q, W, O, v, node)
+            clear_use(W, v)
     if not never and (P.node_i[node, L.N_KIND] == L.CALL or P.node_i[node, L.N_KIND] == L.END):
         book(P, Q, W, O, slot, v, node)
     return True
@@ -1779,7 +1819,8 @@ def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-d
     spec = np.int64(P.node_i[node, L.N_SPEC])
     lean = Q.lean[spec] == 1
     own = ttft = rate = out = 0.0
-    clear_use(P, Q, W, O, v, node)
+    if not lean:
+        clear_use(W, v)
     W.si[v, L.V_STATUS] = E.RUNNING
     node_key = mix(W.slot_key[slot] ^ P.node_hash[node])
     W.si[v, L.V_ROUTE] = route_of(P, spec, node_key)
@@ -1787,6 +1828,7 @@ def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-d
         tell_beside(P, Q, W, O, slot, node)
     if P.node_i[node, L.N_FLAGS] & L.BILLED:
         if spent(W, slot, 0) >= P.totals[1] or spent(W, slot, 1) >= P.totals[2]:
+            clear_use(W, v)
             finish_visit(P, Q, W, O, slot, node, np.int64(L.BUDGET_EXCEEDED), now)
             return
         x = P.spec_f[spec, L.S_MEDIA]
@@ -1923,7 +1965,7 @@ def skip(P, Q, W, O, slot, node, now, crit, verdict, err):  # type: ignore[no-un
     """A step does not start: it is skipped, or fails by an absorbed failure."""
     base = slot * (Q.sizes[E.SZ_NODES] + 1)
     W.si[base + node, L.V_STATUS] = L.SKIPPED
-    clear_use(P, Q, W, O, base + node, node)
+    clear_use(W, base + node)
     where = node
     if P.node_i[node, L.N_KIND] == L.BEGIN:
         where = np.int64(P.node_i[node, L.N_MATE])
@@ -2352,6 +2394,8 @@ def add_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ign
             outcome = np.int64(P.node_i[answer, L.N_LABEL])
     i = W.counter[E.C_ROWS]
     W.counter[E.C_ROWS] = i + 1
+    if W.counter[E.C_BY_NUMBER]:
+        i = W.slot_i[slot, E.I_RUN] - W.counter[E.C_FIRST]
     O.run[i] = W.slot_i[slot, E.I_RUN]
     O.moments[i, 0] = W.slot_f[slot, E.T_ARRIVAL]
     O.moments[i, 1] = W.slot_f[slot, E.T_ARRIVAL] + now
@@ -2366,15 +2410,20 @@ def add_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ign
     O.counts[i, 1] = np.int32(W.slot_f[slot, E.T_USE + L.U_ATTEMPTS])
     O.cost[i] = W.slot_f[slot, E.T_USE + L.U_COST]
     O.energy[i] = W.slot_f[slot, E.T_USE + L.U_ENERGY]
-    add_path(P, Q, W, O, i, slot, end_node)
+    add_path(P, Q, W, O, slot, end_node, e2e)
 
 
 @inlined
-def add_path(P, Q, W, O, row, slot, end_node):  # type: ignore[no-untyped-def]
-    """Write down the critical path, from the last visit back."""
+def add_path(P, Q, W, O, slot, end_node, e2e):  # type: ignore[no-untyped-def]
+    """Follow the critical path from the last visit back; that of a slow run is written down by itself too."""
+    kept = e2e >= W.clock[E.N_SLOW]
+    row = W.counter[E.C_PATHS]
     start = row * Q.sizes[E.SZ_PATH]
-    for c in range(start, start + Q.sizes[E.SZ_PATH]):
-        O.path[c] = 0.0
+    if kept:
+        W.counter[E.C_PATHS] = row + 1
+        O.slow[row] = e2e
+        for c in range(start, start + Q.sizes[E.SZ_PATH]):
+            O.path[c] = 0.0
     base = slot * (Q.sizes[E.SZ_NODES] + 1)
     stamp = W.slot_i[slot, E.I_STAMP]
     node = np.int64(end_node)
@@ -2387,22 +2436,45 @@ def add_path(P, Q, W, O, row, slot, end_node):  # type: ignore[no-untyped-def]
                 W.step_stamp[step] = stamp
                 O.critical_runs[step] += 1
             if kind == L.CALL:
-                at = start + step * NCOMP
-                if Q.lean[P.node_i[node, L.N_SPEC]] == 1:
-                    O.path[at + L.C_QUEUE] += W.sf[v, L.F_COMP + L.C_QUEUE]
-                    O.path[at + L.C_PREFILL] += W.sf[v, L.F_COMP + L.C_PREFILL]
-                    O.path[at + L.C_DECODE] += W.sf[v, L.F_COMP + L.C_DECODE]
-                    O.path[at + L.C_BACKOFF] += W.sf[v, L.F_COMP + L.C_BACKOFF]
-                else:
-                    for c in range(NCOMP):
-                        O.path[at + c] += W.sf[v, L.F_COMP + c]
+                lean = Q.lean[P.node_i[node, L.N_SPEC]] == 1
+                add_seconds(W, O.critical, step * NCOMP, v, lean)
+                if kept:
+                    add_seconds(W, O.path, start + step * NCOMP, v, lean)
         code = W.si[v, L.V_CRIT]
         while code >= 0 and code & 1:
             code = W.si[base + (code >> 1), L.V_CRIT]
         node = code >> 1 if code >= 0 else np.int64(-1)
 
 
+@inlined
+def add_seconds(W, table, at, v, lean):  # type: ignore[no-untyped-def]
+    """Add a visit's components to a table, from index `at` on; a lean one has only the first eight."""
+    row = v * L.STATE_COLUMNS + L.F_COMP
+    add_row(table, at, W.sf, row)
+    add_row(table, at + 4, W.sf, row + 4)
+    if not lean:
+        for c in range(8, NCOMP):
+            table[at + c] += W.sf[v, L.F_COMP + c]
+
+
 # --- the main loop --------------------------------------------------------------------------------------------
+
+
+@inlined
+def next_is_now(W, clock):  # type: ignore[no-untyped-def]
+    """Whether the heap holds another event of this moment."""
+    n = W.counter[E.C_HEAP]
+    if W.counter[E.C_HOLE] == 0:
+        return n > 0 and W.heap_t[0] <= clock
+    if n > 4:
+        a, b = W.heap_t[1], W.heap_t[2]
+        c, d = W.heap_t[3], W.heap_t[4]
+        ab, cd = b if b < a else a, d if d < c else c
+        return (cd if cd < ab else ab) <= clock
+    found = False
+    for i in range(1, n):
+        found |= W.heap_t[i] <= clock
+    return found
 
 
 @compiled
@@ -2476,7 +2548,7 @@ def begin_run(P, Q, W, O, user, seed_key, clock):  # type: ignore[no-untyped-def
 def shortage(P, Q, W, O):  # type: ignore[no-untyped-def]
     """Which table is too full for whatever the next event may bring, or 0."""
     margin = Q.sizes[E.SZ_MARGIN]
-    if W.counter[E.C_ROWS] >= W.counter[E.C_MOST_ROWS]:
+    if W.counter[E.C_ROWS] >= W.counter[E.C_MOST_ROWS] or W.counter[E.C_PATHS] >= W.counter[E.C_MOST_PATHS]:
         return E.NEED_ROWS
     if W.counter[E.C_RUNS] >= W.counter[E.C_MOST_SLOTS]:
         return E.NEED_SLOTS
@@ -2488,23 +2560,43 @@ def shortage(P, Q, W, O):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def room(P, Q, W, O):  # type: ignore[no-untyped-def]
+    """How many events may happen, whatever they bring, before a table has to be looked at again; at least 1.
+
+    An event begins and ends a run at most, and schedules and sends off what `shortage` leaves room for.
+    """
+    c, margin = W.counter, Q.sizes[E.SZ_MARGIN]
+    events = min(c[E.C_MOST_ROWS] - c[E.C_ROWS], c[E.C_MOST_PATHS] - c[E.C_PATHS], c[E.C_MOST_SLOTS] - c[E.C_RUNS])
+    events = min(events, c[E.C_STOP] - c[E.C_MOST], c[E.C_LEN] - c[E.C_POS])
+    flights = (c[E.C_MOST_FLIGHTS] - c[E.C_IN_FLIGHT]) // margin
+    scheduled = (c[E.C_MOST_EVENTS] - c[E.C_HEAP] - c[E.C_READY]) // (3 * margin + 8)
+    return min(events, flights, scheduled)
+
+
+@compiled
 def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
     """`advance`, with its tuples by reference."""
     seed_key = mix(np.uint64(seed) + GOLDEN)
     closed = W.counter[E.C_CLOSED] == 1
     events = np.int64(0)
+    free = np.int64(0)
     while W.counter[E.C_LEFT] > 0:
-        need = shortage(P, Q, W, O)
-        if need:
-            return need
-        if events >= most:
-            return E.TICKED
-        if W.counter[E.C_MOST] >= W.counter[E.C_STOP]:
-            return E.REACHED
+        if W.counter[E.C_HOLE]:
+            fill(W)
+        if free == 0:
+            need = shortage(P, Q, W, O)
+            if need:
+                return need
+            if events >= most:
+                return E.TICKED
+            if W.counter[E.C_MOST] >= W.counter[E.C_STOP]:
+                return E.REACHED
+            if W.counter[E.C_POS] >= W.counter[E.C_LEN]:
+                return E.NEED_ARRIVALS
+            free = min(room(P, Q, W, O), most - events)
+            events += free
+        free -= 1
         pos = W.counter[E.C_POS]
-        if pos >= W.counter[E.C_LEN]:
-            return E.NEED_ARRIVALS
-        events += 1
         slot, now = np.int64(-1), 0.0
         if not closed and (W.counter[E.C_HEAP] == 0 or W.arrive_t[pos] < W.heap_t[0]):
             clock = W.arrive_t[pos]
@@ -2514,12 +2606,12 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
             slot = begin_run(P, Q, W, O, np.int64(W.arrive_tenant[pos]), seed_key, clock)
         else:
             clock, key, what = W.heap_t[0], W.heap_k[0], W.heap_p[0]
-            drop_first(W)
+            W.counter[E.C_HOLE] = 1
             kind = key >> E.KIND_SHIFT
             id_, gen = what >> 32, what & LOW32
             if kind == E.K_REPLICA:
                 if W.replica_gen[id_] == gen:
-                    W.clock[0] = clock
+                    W.clock[E.N_CLOCK] = clock
                     change_batch(P, Q, W, O, id_, clock)
                 continue
             if kind <= E.K_HEDGE:
@@ -2544,13 +2636,16 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
                     ready_push(W, key & SEQ_BITS)
                 else:
                     deadline(P, Q, W, O, id_, clock)
-        W.clock[0] = clock
+        W.clock[E.N_CLOCK] = clock
         while W.counter[E.C_READY] > 0:
             todo = W.ready[0]
-            later = (np.int64(E.K_TODO) << E.KIND_SHIFT) | todo
-            if W.counter[E.C_HEAP] > 0 and W.heap_t[0] <= clock and W.heap_k[0] < later:
-                spill(W, slot, now, clock)
-                break
+            if next_is_now(W, clock):
+                if W.counter[E.C_HOLE]:
+                    fill(W)
+                later = (np.int64(E.K_TODO) << E.KIND_SHIFT) | todo
+                if W.heap_t[0] <= clock and W.heap_k[0] < later:
+                    spill(W, slot, now, clock)
+                    break
             ready_drop(W)
             settle(P, Q, W, O, slot, todo, now, clock)
     return E.DONE

@@ -44,24 +44,24 @@ I_COLUMNS = 12
 (
     A_T0,
     A_NET,
-    A_STALL,
     A_PREFILL,
     A_GAP,
+    A_STALL,
+    A_GROWTH,
     A_REASONING,
-    A_OUT,
     A_CACHED,
-    A_HANG,
-    A_RETRY_AFTER,
+    A_OUT,
     A_WAIT,
     A_LENGTH,
     A_END,
-    A_RANK,
+    A_CLIENT,  # seconds at the client before the request is sent
     A_START,
     A_FIRST,
-    A_GROWTH,
+    A_HANG,
+    A_RETRY_AFTER,
+    A_RANK,
     A_SET_IN,  # tokens set aside by a rate limit
     A_SET_OUT,
-    A_CLIENT,  # seconds at the client before the request is sent
     A_FLOW,  # core-seconds a second that its chunks ask for
     A_SHOWN,  # how late the client shows its first token
 ) = range(22)
@@ -70,27 +70,27 @@ A_COLUMNS = A_COMP + L.NCOMP
 (
     F_SLOT,
     F_NODE,
-    F_COPY,
     F_PLACE,
-    F_STATE,
-    F_GEN,
+    F_COPY,
     F_TRY,
     F_TRIES,
     F_TRIES2,
     F_TRIES3,
+    F_CALLED,  # attempts at this place; -1 before the first of all
+    F_RES,
+    F_LIMIT,
+    F_BREAKER,
+    F_STATE,
+    F_GEN,
     F_ERR,
     F_KIND,
     F_AT,
+    F_CUT,  # whether a timeout ends it
+    F_SIB,
     F_NEXT,
     F_PREV,
-    F_SIB,
-    F_RES,
-    F_CALLED,
     F_CHILD,
     F_SEQ,
-    F_CUT,  # whether a timeout ends it
-    F_LIMIT,
-    F_BREAKER,
     F_ERA,  # the breaker's when it began
     F_REPLICA,
 ) = range(25)
@@ -139,6 +139,9 @@ H_COLUMNS = 2
 (Z_WORK, Z_AT, Z_FLOW, Z_BUSY, Z_WAITED, Z_BURSTS) = range(6)
 Z_COLUMNS = 6
 
+# moments: the last event's; and the least E2E of which the critical path is written down
+N_CLOCK, N_SLOW = range(2)
+
 # counters
 (
     C_HEAP,
@@ -149,11 +152,10 @@ Z_COLUMNS = 6
     C_FREE_SLOT,
     C_FREE_FLIGHT,
     C_BEYOND,  # as L.K_BEYOND: what the helpers of `engine.kernel` count
-    C_FLIGHTS,
+    C_HOLE,  # whether the first event has been taken out of the heap, and its place is still to be filled
     C_IN_FLIGHT,
     C_ROWS,
     C_READY,
-    C_EVENTS,
     C_FIRST,
     C_LAST,
     C_LEFT,
@@ -166,8 +168,11 @@ Z_COLUMNS = 6
     C_MOST_SLOTS,
     C_MOST_FLIGHTS,
     C_MOST_EVENTS,
-) = range(25)
-COUNTERS = 25
+    C_BY_NUMBER,  # whether a run's row is the one of its number
+    C_PATHS,
+    C_MOST_PATHS,
+) = range(27)
+COUNTERS = 27
 # why the kernel came back
 (DONE, NEED_ARRIVALS, NEED_ROWS, NEED_SLOTS, NEED_FLIGHTS, NEED_HEAP, TICKED, STARVED, REACHED) = range(9)
 
@@ -260,10 +265,11 @@ class Pools(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Runs that have ended since the last look, in the order of their ends, and totals by step.
+    """Runs that have ended, by number or those since the last look in the order of their ends, and totals by step.
 
-    The first ten as in `engine.state.Output`; run int64[M]; moments float64[M, 2]: arrival and end (s);
-    path float64[M x S x C]: seconds on the critical path, by step and component.
+    The first ten as in `engine.state.Output`; run int64[M]; moments float64[M, 2]: arrival and end (s). Of runs whose
+    E2E is not below a bound: slow float64[K]: E2E (s); path float64[K x S x C]: seconds on the critical path, by step
+    and component.
     """
 
     times: F64
@@ -278,6 +284,7 @@ class Rows(NamedTuple):
     critical_runs: I64
     run: I64
     moments: F64
+    slow: F64
     path: F64
 
 

@@ -210,11 +210,11 @@ def _breakers(breakers: Sequence[Breaker]) -> tuple[F64, I64]:
     return breaker_f, breaker_i
 
 
-def new_rows(plan: Plan, rows: int) -> E.Rows:
-    """Make the buffer of ended runs and empty totals."""
-    path = np.zeros(rows * len(plan.steps) * L.NCOMP)
+def new_rows(plan: Plan, rows: int, paths: int) -> E.Rows:
+    """Make room for so many runs that end and so many critical paths, and empty totals."""
     columns = new_output(plan, rows, every=True)
-    return E.Rows(*columns, run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), path=path)
+    path = np.zeros(paths * len(plan.steps) * L.NCOMP)
+    return E.Rows(*columns, run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), slow=np.empty(paths), path=path)
 
 
 def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> E.Pools:
@@ -256,7 +256,7 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
         value=np.zeros(L.Q_LATENCY + 1),
         step_stamp=np.zeros(len(plan.steps), np.int64),
         counter=np.zeros(E.COUNTERS, np.int64),
-        clock=np.zeros(1),
+        clock=np.array([0.0, -np.inf]),
         arrive_t=np.zeros(0),
         arrive_tenant=np.zeros(0, np.int32),
         replica_due=np.full(len(replicas), np.inf),

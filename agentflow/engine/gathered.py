@@ -11,6 +11,9 @@ import numpy as np
 
 from agentflow.binned import Binned, Bins, Filling, added
 from agentflow.engine import events_state as E
+from agentflow.engine.arrivals import Arrivals
+from agentflow.engine.events import ROWS as BUFFERED
+from agentflow.engine.events import Timeline
 from agentflow.engine.montecarlo import TAIL
 from agentflow.engine.state import ROWS, Output, new_output
 from agentflow.plan import Plan
@@ -67,69 +70,51 @@ class Shape:
 class Gathered(Protocol):
     """What is kept of one replication's runs."""
 
-    def add(self, rows: E.Rows, n: int) -> None:
-        """Take the first n rows of a buffer."""
+    def add(self, rows: E.Rows, n: int, paths: int) -> int:
+        """Take the first n rows of a buffer, and its first paths; return how many paths are to stay."""
 
     def arrays(self) -> Arrays:
         """Return all of it as arrays by name, after the last run."""
 
 
-def gather(plan: Plan, shape: Shape, columns: bool) -> Gathered:
-    """Begin to keep what is wanted of a replication."""
-    return Columns(plan, shape) if columns else Tally(plan)
+def gather(
+    plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int, columns: bool
+) -> tuple[Timeline, Gathered]:
+    """Begin a replication, and to keep what is wanted of it."""
+    if not columns:
+        return Timeline(plan, arrivals, seed, number), Tally(plan)
+    timeline = Timeline(plan, arrivals, seed, number, shape.runs, shape.paths + shape.paths // 2 + BUFFERED)
+    return timeline, Columns(shape, timeline)
 
 
 class Columns:
-    """Every run of a replication, by its number, and the paths of the slowest."""
+    """Every run of a replication, by its number, and the paths of the slowest, where the kernel has written them."""
 
-    def __init__(self, plan: Plan, shape: Shape) -> None:
-        self.warmup = shape.warmup
-        self.rows = new_output(plan, shape.runs, np.zeros((0, HIST_BINS), np.int64), every=True)
-        self.moments = np.empty((shape.runs, 2))
-        self.slowest = _Slowest(shape.paths)
+    def __init__(self, shape: Shape, timeline: Timeline) -> None:
+        self.most = shape.paths
+        self.timeline = timeline
+        self.paths = 0
 
-    def add(self, rows: E.Rows, n: int) -> None:
-        """Take the first n rows of a buffer."""
-        at = rows.run[:n] - self.warmup
-        for name in ROWS:
-            getattr(self.rows, name)[at] = getattr(rows, name)[:n]
-        self.moments[at] = rows.moments[:n]
-        self.slowest.add(rows.times[:n, 0], rows.path.reshape(len(rows.run), -1)[:n])
+    def add(self, rows: E.Rows, n: int, paths: int) -> int:
+        """Let the paths of the slowest stay."""
+        self.paths = paths
+        if paths > self.most:
+            slow = np.zeros(paths, bool)
+            slow[np.argpartition(rows.slow[:paths], paths - self.most)[paths - self.most :]] = True
+            left, right = np.flatnonzero(~slow[: self.most]), self.most + np.flatnonzero(slow[self.most :])
+            table = rows.path.reshape(len(rows.slow), -1)
+            rows.slow[left], table[left] = rows.slow[right], table[right]
+            self.timeline.pass_over(float(rows.slow[: self.most].min()))
+            self.paths = self.most
+        return self.paths
 
     def arrays(self) -> Arrays:
         """Return rows, moments and paths."""
-        times, paths = self.slowest.all()
-        rows = {name: getattr(self.rows, name) for name in ROWS}
-        return rows | {"moments": self.moments, "slow_times": times, "slow_paths": paths}
-
-
-class _Slowest:
-    """Keeps the critical paths of the slowest runs, a few more than are needed."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.kept: list[tuple[F64, F64]] = []
-        self.held = 0
-        self.bound = -np.inf  # what is below is not among the slowest
-
-    def add(self, times: F64, paths: F64) -> None:
-        """Look at a buffer's runs."""
-        chosen = np.flatnonzero(times >= self.bound)
-        self.kept.append((times[chosen], paths[chosen]))
-        self.held += len(chosen)
-        if self.held > 1.25 * self.most + 1024:
-            self._prune()
-
-    def all(self) -> tuple[F64, F64]:
-        """Return times and paths of what is kept."""
-        times, paths = (np.concatenate(parts) for parts in zip(*self.kept, strict=True))
-        return times, paths
-
-    def _prune(self) -> None:
-        times, paths = self.all()
-        chosen = np.argpartition(times, len(times) - self.most)[len(times) - self.most :]
-        self.kept, self.held = [(times[chosen], paths[chosen])], len(chosen)
-        self.bound = float(times[chosen].min())
+        rows, n = self.timeline.rows, self.paths
+        span = np.array([rows.moments[:, 0].min(initial=np.inf), rows.moments[:, 1].max(initial=-np.inf)])
+        columns = {name: getattr(rows, name) for name in (*ROWS, "moments")}
+        slowest = {"slow_times": rows.slow[:n], "slow_paths": rows.path.reshape(len(rows.slow), -1)[:n]}
+        return columns | slowest | {"span": span}
 
 
 class Tally:
@@ -141,16 +126,20 @@ class Tally:
         self.outcomes = np.zeros(len(plan.outcome_names), np.int64)
         self.paths = Paths(len(plan.steps) * L.NCOMP)
         self.buffer: Output = new_output(plan, BUFFER, np.zeros((0, HIST_BINS), np.int64), every=True)
+        self.span = np.array([np.inf, -np.inf])
         self.held = 0
 
-    def add(self, rows: E.Rows, n: int) -> None:
-        """Take the first n rows of a buffer."""
-        self.paths.add(rows.times[:n, 0], rows.path.reshape(len(rows.run), -1)[:n])
+    def add(self, rows: E.Rows, n: int, paths: int) -> int:
+        """Take the first n rows of a buffer, each of which has its path."""
+        self.paths.add(rows.slow[:paths], rows.path.reshape(len(rows.slow), -1)[:paths])
+        self.span[0] = rows.moments[:n, 0].min(initial=self.span[0])
+        self.span[1] = rows.moments[:n, 1].max(initial=self.span[1])
         if self.held + n > BUFFER:
             self._flush()
         for name in ROWS:
             getattr(self.buffer, name)[self.held : self.held + n] = getattr(rows, name)[:n]
         self.held += n
+        return 0
 
     def _flush(self) -> None:
         rows, n = self.buffer, self.held
@@ -166,7 +155,7 @@ class Tally:
     def arrays(self) -> Arrays:
         """Return bins, outcomes and critical seconds."""
         self._flush()
-        found: Arrays = {"outcomes": self.outcomes} | self.paths.arrays()
+        found: Arrays = {"outcomes": self.outcomes, "span": self.span} | self.paths.arrays()
         for kind, fillings in (("all", self.columns), ("lost", self.lost)):
             for name, filling in fillings.items():
                 found |= _pack(f"{kind}_{name}", filling.bins())
@@ -230,13 +219,16 @@ class Everything:
 
     def add(self, number: int, arrays: Mapping[str, Any]) -> None:
         """Take a replication's runs."""
-        rows = slice(number * self.shape.runs, (number + 1) * self.shape.runs)
-        for name in ROWS:
-            column = getattr(self.rows, name)
-            if len(column) == self.shape.total:
-                column[rows] = arrays[name]
-        self.moments[rows] = arrays["moments"]
         self.slow.append((arrays["slow_times"], arrays["slow_paths"]))
+        used = [name for name in ROWS if len(getattr(self.rows, name)) == self.shape.total]
+        if self.shape.replications == 1:
+            self.rows = self.rows._replace(**{name: arrays[name] for name in used})
+            self.moments = arrays["moments"]
+            return
+        rows = slice(number * self.shape.runs, (number + 1) * self.shape.runs)
+        for name in used:
+            getattr(self.rows, name)[rows] = arrays[name]
+        self.moments[rows] = arrays["moments"]
 
     def tail(self) -> Tail:
         """Critical seconds of the slow tail, from the paths that were kept, and its runs."""

@@ -215,3 +215,50 @@ def four_exps(context, table, at, y):
         return context.make_tuple(builder, FOUR, x.largest(0.0).each())
 
     return FOUR(table, types.int64, y), generate
+
+
+def _at(builder, pointer, at):
+    """Address of four elements that lie side by side from `at` on."""
+    place = builder.gep(pointer, [at])
+    return builder.bitcast(place, ir.VectorType(place.type.pointee, LANES).as_pointer())
+
+
+@intrinsic
+def put_lanes(context, table, at, x):
+    """Write four floats, or four integers, side by side, from index `at` on."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, at, x = arguments
+        place = _at(builder, pointer, at)
+        value = join(builder, place.type.pointee, [builder.extract_value(x, j) for j in range(LANES)])
+        builder.store(value.value, place, align=8)
+        return context.get_dummy_value()
+
+    return types.none(table, types.int64, types.UniTuple(table.dtype, LANES)), generate
+
+
+@intrinsic
+def add_lanes(context, table, at, x):
+    """Add four floats to those that stand side by side from index `at` on."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, at, x = arguments
+        value = join(builder, FLOATS, [builder.extract_value(x, j) for j in range(LANES)])
+        place = _at(builder, pointer, at)
+        builder.store(builder.fadd(builder.load(place, align=8), value.value), place, align=8)
+        return context.get_dummy_value()
+
+    return types.none(table, types.int64, FOUR), generate
+
+
+@intrinsic
+def add_row(context, table, at, source, start):
+    """Add four floats of `source`, from index `start` on, to those of `table` from `at` on."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, at, other, start = arguments
+        place, there = _at(builder, pointer, at), _at(builder, other, start)
+        builder.store(builder.fadd(builder.load(place, align=8), builder.load(there, align=8)), place, align=8)
+        return context.get_dummy_value()
+
+    return types.none(table, types.int64, source, types.int64), generate

@@ -76,14 +76,13 @@ def pilot(plan: Plan, seed: int = 0) -> Pilot:
         client=None,
         fleets=(),
     )
-    times: list[F64] = []
-    look = Timeline(free, Batch(runs=PILOT_RUNS), seed).run(
-        0, PILOT_RUNS, lambda rows, n: times.append(rows.times[:n, 0].copy())
-    )
+    timeline = Timeline(free, Batch(runs=PILOT_RUNS), seed, kept=PILOT_RUNS)
+    timeline.pass_over(np.inf)
+    look = timeline.run(0, PILOT_RUNS, lambda *_: 0)
     return Pilot(
         look.areas[:, 0] / PILOT_RUNS,
         look.counts[:, 0] / PILOT_RUNS,
-        np.sort(np.concatenate(times)),
+        np.sort(timeline.rows.times[:, 0]),
         np.column_stack([look.limits[:, 0], look.tokens]) / PILOT_RUNS,
         _flood(replace(free, fleets=plan.fleets), seed),
     )
@@ -94,9 +93,7 @@ def _flood(plan: Plan, seed: int) -> F64:
     if not plan.fleets:
         return np.zeros(0)
     bare = replace(plan, tables=_patient(plan.tables))
-    return (
-        Timeline(bare, Batch(runs=FLOOD_RUNS), seed).run(0, FLOOD_RUNS, lambda rows, n: None).fleets[:, 0] / FLOOD_RUNS
-    )
+    return Timeline(bare, Batch(runs=FLOOD_RUNS), seed).run(0, FLOOD_RUNS, lambda *_: 0).fleets[:, 0] / FLOOD_RUNS
 
 
 def _patient(tables: L.Tables) -> L.Tables:
@@ -109,28 +106,16 @@ def _patient(tables: L.Tables) -> L.Tables:
 
 def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: int, columns: bool) -> Arrays:
     """Simulate one replication; returns what is kept of its runs, its totals, and what its resources did, by name."""
-    timeline = Timeline(plan, arrivals, seed, number)
+    timeline, kept = gather(plan, arrivals, shape, seed, number, columns)
     totals = timeline.rows
-    critical = np.zeros_like(totals.critical)
-    kept, span = gather(plan, shape, columns), np.array([np.inf, -np.inf])
-
-    def take(rows: E.Rows, n: int) -> None:
-        if n == 0:
-            return
-        kept.add(rows, n)
-        critical[...] += rows.path.reshape(len(rows.run), -1)[:n].sum(axis=0).reshape(critical.shape)
-        span[0] = min(span[0], rows.moments[:n, 0].min())
-        span[1] = max(span[1], rows.moments[:n, 1].max())
-
-    look = timeline.run(shape.warmup, shape.runs, take)
+    look = timeline.run(shape.warmup, shape.runs, kept.add)
     return {
         **kept.arrays(),
         **pack(look),
         "step_f": totals.step_f,
-        "critical": critical,
+        "critical": totals.critical,
         "critical_runs": totals.critical_runs,
         "histogram": totals.histogram,
-        "span": span,
         "beyond": np.asarray(int(timeline.pools.counter[E.C_BEYOND]) > 0),
     }
 

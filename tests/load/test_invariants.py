@@ -115,7 +115,7 @@ def test_memory_grows_with_what_is_in_flight_only() -> None:
     timeline = Timeline(plan, Renewal(per_second=0.2), 0)
     sizes = []
     for runs in (1_000, 30_000):
-        timeline.run(0, runs, lambda rows, n: None)
+        timeline.run(0, runs, lambda *_: 0)
         sizes.append(sum(array.nbytes for array in (*timeline.pools, *timeline.rows)))
         timeline = Timeline(plan, Renewal(per_second=0.2), 0)
     assert sizes[1] <= 2 * sizes[0]

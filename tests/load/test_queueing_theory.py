@@ -38,7 +38,7 @@ def observe(plan: Plan, arrivals: Arrivals, runs: int, warmup: int, seed: int = 
     for number in range(REPLICATIONS):
         times: list[float] = []
         look = Timeline(plan, arrivals, seed, number).run(
-            warmup, runs, lambda ended, n, times=times: times.append(float(ended.times[:n, 0].sum()))
+            warmup, runs, lambda ended, n, _, times=times: times.append(float(ended.times[:n, 0].sum())) or 0
         )
         served = look.counts[:, 0]
         waits, areas = look.areas[:, 2] / served, look.areas / look.clock
