@@ -43,12 +43,13 @@ def plan_at(backend: Backend, steps: dict[str, object], **more: object) -> Plan:
     gaps=st.lists(st.sampled_from([0.0, 0.131, 1.371, 7.93]), min_size=1, max_size=30),
     seed=st.integers(0, 2**32),
     replicas=st.integers(1, 2),
+    rules=st.fixed_dictionaries({"asynchronous": st.booleans(), "prefix_cache": st.booleans()}),
 )
 @settings(max_examples=60)
-def test_calls_are_served_as_requests_are(gaps: list[float], seed: int, replicas: int) -> None:
+def test_calls_are_served_as_requests_are(gaps: list[float], seed: int, replicas: int, rules: dict[str, bool]) -> None:
     plan = plan_at(place(replicas=replicas), {"a": chat(COUNT, input_tokens=COUNT)})
     (fleet,) = plan.fleets
-    plan = replace(plan, fleets=(replace(fleet, kv_blocks=40),))
+    plan = replace(plan, fleets=(replace(fleet, kv_blocks=40, **rules),))  # type: ignore[arg-type]
     times = np.cumsum(gaps)
     result = run_events(plan, len(times), seed, Given(times=tuple(times.tolist())))
     replica = _replica(plan.fleets[0])
