@@ -10,7 +10,7 @@ from benchmarks import plain_c, speed, speed_load
 from benchmarks.simpy_w3 import Batched
 from benchmarks.speed import Case
 
-RUNS, REPLICATIONS = 20_000, 10
+RUNS, REPLICATIONS = 20_000, 20
 
 
 def in_c(*defines: str) -> plain_c.Simulate:
@@ -26,7 +26,7 @@ def test_c_and_the_engine_see_the_same_means(defines: tuple[str, ...]) -> None:
     own = speed_load.engine(speed_load.w2(), RUNS, RUNS).means(REPLICATIONS)
     (e2e, e2e_width), (wait, wait_width) = speed_load.differences(made, own)
     assert abs(e2e) <= e2e_width < 0.02 * own[0].mean()
-    assert abs(wait) <= wait_width < 0.2 * own[1].mean()
+    assert abs(wait) <= wait_width < 0.25 * own[1].mean()
 
 
 def test_c_and_the_engine_see_the_same_at_each_step() -> None:
