@@ -90,12 +90,14 @@ def compiled(*defines: str) -> Simulate:
     with tempfile.TemporaryDirectory() as folder:
         made = str(Path(folder) / "w2.so")
         options = [*(f"-D{name}" for name in defines), "-shared", "-fPIC", str(SOURCE), "-o", made, "-lm"]
+        said = ""
         for level in (["-O3", "-march=native"], ["-O3"]):
             done = subprocess.run([*command, *level, *options], capture_output=True, text=True)
             if done.returncode == 0:
                 break
+            said = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
         else:
-            raise NoCompiler(f"{command[0]} failed: {(done.stderr.strip().splitlines() or ['nothing said'])[-1]}")
+            raise NoCompiler(f"{command[0]} failed: {said}")
         try:
             library = ctypes.CDLL(made)
         except OSError as error:

@@ -191,7 +191,7 @@ class Plain:
             return planner
         researchers = [self.env.process(self.visit("researcher", planner)) for _ in range(3)]
         yield self.env.all_of(researchers)
-        visits = [researcher.value for researcher in researchers]
+        visits: list[Any] = [researcher.value for researcher in researchers]
         last = max(visits, key=lambda visit: visit.end)
         if not all(visit.done for visit in visits):
             return last

@@ -829,4 +829,5 @@ def _entry(sources: int) -> tuple[Any, Any]:
     return serve, act
 
 
-serve, act = _entry(helpers.digest(helpers, lowering, state, S))
+SOURCES = (helpers, lowering, state, S)
+serve, act = _entry(helpers.digest(*SOURCES))

@@ -1697,4 +1697,5 @@ def _entry(sources: int) -> Any:
     return simulate_block
 
 
-simulate_block = _entry(helpers.digest(constants, helpers, lanes, lowering, state, L, HIST_BINS, HIST_OFFSET))
+SOURCES = (constants, helpers, lanes, lowering, state, L, HIST_BINS, HIST_OFFSET)
+simulate_block = _entry(helpers.digest(*SOURCES))
