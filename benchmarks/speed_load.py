@@ -95,15 +95,17 @@ def engine(plan: Plan, runs: int, runs_of_means: int) -> Peer:
 
     def work() -> tuple[int, int]:
         result = run_load(plan, ARRIVALS, Shape(1, WARMUP, runs), seed=1, threads=1, alone=alone)
-        return _with_warmup(runs, int(result.attempts.sum()))
+        return _with_warmup(runs, int(result.step_attempts.sum()))
 
     def means(replications: int) -> Means:
-        shape = Shape(replications, WARMUP, runs_of_means)
-        result = run_load(plan, ARRIVALS, shape, seed=2, threads=1, alone=alone)
-        assert result.load is not None
-        slots = result.load.areas.shape[1] > 0
-        waits = result.load.areas[:, 0, 2] / result.load.counts[:, 0, 0] if slots else np.zeros(0)
-        return result.e2e_s.reshape(replications, -1).mean(axis=1), waits
+        e2e, waits = [], []
+        for seed in range(replications):
+            result = run_load(plan, ARRIVALS, Shape(1, WARMUP, runs_of_means), seed=seed, threads=1, alone=alone)
+            assert result.load is not None
+            e2e.append(result.e2e_s.mean())
+            if plan.resources:
+                waits.append(result.load.areas[0, 0, 2] / result.load.counts[0, 0, 0])
+        return np.array(e2e), np.array(waits)
 
     return Peer(Case(ENGINE, work), means)
 
