@@ -149,9 +149,11 @@ Z_COLUMNS = 6
     C_FREE_SLOT,
     C_FREE_FLIGHT,
     C_BEYOND,  # as L.K_BEYOND: what the helpers of `engine.kernel` count
+    C_FLIGHTS,
     C_IN_FLIGHT,
     C_ROWS,
     C_READY,
+    C_EVENTS,
     C_FIRST,
     C_LAST,
     C_LEFT,
@@ -164,8 +166,8 @@ Z_COLUMNS = 6
     C_MOST_SLOTS,
     C_MOST_FLIGHTS,
     C_MOST_EVENTS,
-) = range(23)
-COUNTERS = 23
+) = range(25)
+COUNTERS = 25
 # why the kernel came back
 (DONE, NEED_ARRIVALS, NEED_ROWS, NEED_SLOTS, NEED_FLIGHTS, NEED_HEAP, TICKED, STARVED, REACHED) = range(9)
 
