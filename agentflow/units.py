@@ -291,11 +291,6 @@ def format_usd(usd: float) -> str:
     return f"{sign}${_digits(amount)}"
 
 
-def format_percent(share: float) -> str:
-    """Print a fraction as a percentage to three figures: ``2.5 %``."""
-    return f"{_digits(share * 100)} %"
-
-
 def format_bytes(size: float) -> str:
     """Print a size in decimal units: ``80 GB``."""
     return _scaled(size, ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))

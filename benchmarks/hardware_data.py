@@ -75,7 +75,7 @@ class Serving:
     @property
     def pair(self) -> str:
         """Chip and model."""
-        return f"{self.deployment.chip.name} x {self.deployment.model.name}"  # type: ignore[union-attr]
+        return f"{self.deployment.chip.name} x {self.deployment.model.name}"
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ LIMIT = {
 
 def family_of(row: Serving) -> str:
     """Name the chip's family."""
-    return row.deployment.chip.family  # type: ignore[union-attr]
+    return row.deployment.chip.family
 
 
 @dataclass
@@ -96,7 +96,8 @@ class Table:
 
 
 def _stack(demands: Sequence[Demand]) -> Demand:
-    return Demand(*(np.array([getattr(d, f.name) for d in demands], float) for f in fields(Demand)))
+    columns: list[Any] = [np.array([getattr(d, f.name) for d in demands], float) for f in fields(Demand)]
+    return Demand(*columns)
 
 
 def table(rows: Sequence[Serving], names: dict[str, list[str]] | None = None) -> Table:
@@ -120,7 +121,7 @@ def table(rows: Sequence[Serving], names: dict[str, list[str]] | None = None) ->
         _stack(decode), _stack([prefill_demand(r.deployment, r.input_tokens) for r in rows]),
         running, running / ranks,
         np.maximum(wanted - running, 0) / running, np.array([r.output_tokens for r in rows]),
-        np.array([r.deployment.model.layers for r in rows], float),  # type: ignore[union-attr]
+        np.array([r.deployment.model.layers for r in rows], float),
         draft, np.array([r.tpot for r in rows]), np.array([r.ttft for r in rows]), groups, names,
     )  # fmt: skip
 

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentflow.analysis.fitting.calibrate import calibrate
-from agentflow.analysis.fitting.calibration import e2e_draws
+from agentflow.analysis.fitting.calibration import Calibration, e2e_draws
 from agentflow.analysis.fitting.requests import Requests
 from agentflow.importers.loadtest import read_requests
+from agentflow.schema import Measured
 
 Mask = NDArray[np.bool_]
 
@@ -71,6 +72,13 @@ class Trial:
     families: tuple[str, str]
 
 
+def fitted_law(found: Calibration) -> Measured:
+    """Return the law that a calibration fitted: always a measured one."""
+    law = found.backend.law.measured
+    assert law is not None
+    return law
+
+
 def trials(name: str, requests: Requests) -> list[Trial]:
     """Fit and predict an endpoint in every split; failures are left to the profile's error probabilities."""
     answered = requests.take(requests.answered)
@@ -78,7 +86,7 @@ def trials(name: str, requests: Requests) -> list[Trial]:
     for way, half in splits(name, len(answered)):
         seen, unseen = answered.take(half), answered.take(~half)
         result = calibrate(seen)
-        drawn = e2e_draws(result.backend.law.measured, unseen.input_tokens, unseen.output_tokens)
+        drawn = e2e_draws(fitted_law(result), unseen.input_tokens, unseen.output_tokens)
         probabilities = (0.5, 0.95)
         truth = np.quantile(unseen.e2e, probabilities)
         law = np.abs(np.quantile(drawn, probabilities) / truth - 1.0)

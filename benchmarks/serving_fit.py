@@ -162,7 +162,7 @@ class Fit:
         )  # fmt: skip
         if self.one_law:
             law = replace(law, mixed_fixed=None, mixed_kv=None)
-        return Replica(law, self.run.token_budget, self.run.max_sequences, blocks, **self.rules)  # type: ignore[arg-type]
+        return Replica(law, self.run.token_budget, self.run.max_sequences, blocks, **self.rules)
 
     def residuals(self, constants: F64, blocks: int) -> F64:
         """Return relative errors of the requests that are fitted on, in units of SCALE."""
@@ -182,7 +182,8 @@ class Fit:
             return np.concatenate([self.residuals(np.exp(logs), blocks), (logs - np.log(self.start)) / PRIOR])
 
         found = least_squares(wrong, np.log(start), diff_step=3e-4, loss="soft_l1", x_scale=0.1)
-        return np.exp(found.x)
+        best: F64 = np.exp(found.x)
+        return best
 
     def best_blocks(self, constants: F64, ladder: list[int]) -> int:
         """Choose the blocks with the least cost; of several, the most, as then they do not matter."""

@@ -191,7 +191,7 @@ class Plain:
             return planner
         researchers = [self.env.process(self.visit("researcher", planner)) for _ in range(3)]
         yield self.env.all_of(researchers)
-        visits = [researcher.value for researcher in researchers]
+        visits: list[Any] = [researcher.value for researcher in researchers]
         last = max(visits, key=lambda visit: visit.end)
         if not all(visit.done for visit in visits):
             return last
@@ -217,15 +217,25 @@ class Plain:
             critical[visit.step, "backoff"] += visit.backoff
             visit = visit.cause
 
+    def one(self) -> Waits:
+        """Run one workflow from its arrival to its end."""
+        start = self.env.now
+        last = yield self.env.process(self.workflow())
+        self.totals.failed += not last.done
+        self.totals.e2e_s.append(self.env.now - start)
+        self.totals.ttft_s.append(last.first_token - start)
+        self.critical_path(last)
+
     def all_runs(self, runs: int) -> Waits:
         """Run one workflow after the other: they share nothing but the clock."""
         for _ in range(runs):
-            start = self.env.now
-            last = yield self.env.process(self.workflow())
-            self.totals.failed += not last.done
-            self.totals.e2e_s.append(self.env.now - start)
-            self.totals.ttft_s.append(last.first_token - start)
-            self.critical_path(last)
+            yield from self.one()
+
+    def arrivals(self, runs: int, rate: float) -> Waits:
+        """Let workflows arrive, so many a second on average."""
+        for _ in range(runs):
+            yield self.env.timeout(self.rng.expovariate(rate))
+            self.env.process(self.one())
 
 
 def simulate(kind: type[Lean] | type[Plain], runs: int, seed: int, at_once: int = 1) -> Totals:

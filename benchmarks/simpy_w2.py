@@ -11,7 +11,7 @@ import time
 
 import simpy
 
-from benchmarks.simpy_w1 import FAILURE, LAWS, Plain, Visit, Waits
+from benchmarks.simpy_w1 import Plain, Visit, Waits
 
 SLOTS = 32
 RATE = 0.523  # workflows a second: load 0.8
@@ -27,42 +27,17 @@ class Loaded(Plain):
 
     def attempt(self, visit: Visit, tokens: int) -> Waits:
         """Try a call once: wait for a slot, hold it."""
-        step, asked = LAWS[visit.step], self.env.now
+        asked = self.env.now
         with self.server.request() as request:
             yield request
-            start = self.env.now
-            self.waited += start - asked
-            output = int(self.draw(step.output) + 0.5)
-            yield self.env.timeout(self.draw(step.ttft))
-            visit.first_token = self.env.now
-            yield self.env.timeout(max(0, output - 1) / self.draw(step.speed))
-        visit.prefill += visit.first_token - start
-        visit.decode += self.env.now - visit.first_token
-        self.totals.attempts += 1
-        self.totals.input_tokens += tokens
-        self.totals.output_tokens += output
-        return self.rng.random() >= FAILURE
-
-    def one(self) -> Waits:
-        """Run one workflow from its arrival to its end."""
-        start = self.env.now
-        last = yield self.env.process(self.workflow())
-        self.totals.failed += not last.done
-        self.totals.e2e_s.append(self.env.now - start)
-        self.totals.ttft_s.append(last.first_token - start)
-        self.critical_path(last)
-
-    def arrivals(self, runs: int) -> Waits:
-        """Let workflows arrive."""
-        for _ in range(runs):
-            yield self.env.timeout(self.rng.expovariate(RATE))
-            self.env.process(self.one())
+            self.waited += self.env.now - asked
+            return (yield from super().attempt(visit, tokens))
 
 
 def simulate(runs: int, seed: int) -> Loaded:
     """Simulate ``runs`` workflows of W2."""
     simulation = Loaded(seed)
-    simulation.env.process(simulation.arrivals(runs))
+    simulation.env.process(simulation.arrivals(runs, RATE))
     simulation.env.run()
     return simulation
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import simpy
 
 from benchmarks.simpy_w1 import FAILURE, LAWS, Plain, Visit, Waits
+from benchmarks.simpy_w2 import RATE
 
-RATE = 0.523  # workflows a second, as in W2
 BUDGET, MOST, BLOCK, BLOCKS = 512, 64, 16, 7500
 FIXED, EACH, CACHED = 0.006, 1e-4, 40e-9
 
@@ -149,21 +149,6 @@ class Batched(Plain):
         self.totals.output_tokens += call.output
         return self.rng.random() >= FAILURE
 
-    def one(self) -> Waits:
-        """Run one workflow from its arrival to its end."""
-        start = self.env.now
-        last = yield self.env.process(self.workflow())
-        self.totals.failed += not last.done
-        self.totals.e2e_s.append(self.env.now - start)
-        self.totals.ttft_s.append(last.first_token - start)
-        self.critical_path(last)
-
-    def arrivals(self, runs: int) -> Waits:
-        """Let workflows arrive."""
-        for _ in range(runs):
-            yield self.env.timeout(self.rng.expovariate(RATE))
-            self.env.process(self.one())
-
     def replay(self, calls: list[Call]) -> Waits:
         """Let calls arrive that another simulation recorded: the replica alone."""
         for call in calls:
@@ -174,7 +159,7 @@ class Batched(Plain):
 def simulate(runs: int, seed: int, kind: type[Batched] = Batched) -> Batched:
     """Simulate ``runs`` workflows of W3."""
     simulation = kind(seed)
-    simulation.env.process(simulation.arrivals(runs))
+    simulation.env.process(simulation.arrivals(runs, RATE))
     simulation.env.run()
     return simulation
 

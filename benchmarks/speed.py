@@ -207,13 +207,15 @@ def markdown(rates: dict[str, dict[str, float]], other: dict[str, float]) -> str
     return "\n".join(lines)
 
 
-def record(table: str) -> None:
-    """Write the table into the page, with the day and the machine's kind."""
+def record(table: str, mark: str = MARK, until: str | None = None) -> None:
+    """Write the table into the page after a mark, with the day and the machine's kind; keep it from `until` on."""
     page = PAGE.read_text(encoding="utf-8")
-    kept = page[: page.index(MARK) + len(MARK)]
+    at = page.index(mark) + len(mark)
+    rest = "" if until is None else f"\n{page[page.index(until, at) :]}"
     versions = f"Python {platform.python_version()}, numba {numba.__version__}, {os.cpu_count()} cores"
     day = datetime.now(UTC).date()
-    PAGE.write_text(f"{kept}\n\nRecorded {day}: {versions} ({platform.machine()}).\n\n{table}\n", encoding="utf-8")
+    said = f"Recorded {day}: {versions} ({platform.machine()})."
+    PAGE.write_text(f"{page[:at]}\n\n{said}\n\n{table}\n{rest}", encoding="utf-8")
 
 
 def main() -> None:

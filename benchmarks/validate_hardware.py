@@ -70,7 +70,7 @@ def splitwise_cv(kernels: Sequence[Kernel]) -> str:
         for train, test in folds:
             sums += np.array(splitwise_fit.errors(test, splitwise_fit.fit(train))) * len(test)
             count += len(test)
-        return count, *(sums / count)  # type: ignore[return-value]
+        return count, *(sums / count)
 
     def apart(group: Callable[[Kernel], bool]) -> tuple[list[Kernel], list[Kernel]]:
         return [k for k in kernels if not group(k)], [k for k in kernels if group(k)]

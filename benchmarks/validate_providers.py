@@ -26,6 +26,7 @@ from benchmarks.provider_splits import (
     Trial,
     data_folder,
     families,
+    fitted_law,
     median_errors,
     read_endpoints,
     trials,
@@ -119,7 +120,7 @@ def failures(endpoints: dict[str, Requests]) -> str:
     for name, requests in endpoints.items():
         failed = Counter(e for e in requests.error if e)
         answered = int(requests.answered.sum())
-        stall = calibrate(requests).backend.law.measured.stall if answered >= 3 else None
+        stall = fitted_law(calibrate(requests)).stall if answered >= 3 else None
         if failed or stall is not None:
             kinds = ", ".join(f"{kind} {count / len(requests):.1%}" for kind, count in failed.items())
             share = f"{stall.probability:.1%}" if stall is not None else ""
@@ -133,7 +134,7 @@ def known_truth(folder: Path) -> str:
     for tool, result, truth in CALIBRATION:
         requests = read_requests(folder / result)
         assert isinstance(requests, Requests)
-        law = calibrate(requests).backend.law.measured
+        law = fitted_law(calibrate(requests))
         true = json.loads((folder / truth).read_text(encoding="utf-8"))
         for label, fitted, values in (
             ("TTFT", law.ttft, [t["ttft"] for t in true]),

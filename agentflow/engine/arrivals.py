@@ -202,11 +202,3 @@ class Batch(Arrivals):
 
     def _times(self, seed: int, replication: int) -> Iterator[F64]:
         yield np.zeros(self.runs)
-
-
-def times_of(blocks: Blocks, n: int) -> F64:
-    """Return the first n arrival times."""
-    found: list[F64] = []
-    while sum(len(times) for times in found) < n:
-        found.append(next(blocks)[0])
-    return np.concatenate(found)[:n]

@@ -5,9 +5,8 @@ The event engine calls the functions of `batching_kernel` instead.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,18 +24,10 @@ __all__ = [
     "StepLaw",
     "StepTable",
     "Token",
-    "batching_needs_compile",
     "serve",
 ]
 
 POLICIES = {"round_robin": S.ROUND_ROBIN, "least_loaded": S.LEAST_LOADED, "prefix_affinity": S.PREFIX_AFFINITY}
-
-
-def batching_needs_compile() -> bool:
-    """Whether the first call has to compile the kernel, which takes some seconds."""
-    from agentflow.engine.batching_kernel import serve as kernel
-
-    return not kernel.signatures and not os.path.exists(kernel._cache._cache_file._index_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,8 +268,3 @@ class Pool:
             return int(act(self.batches, what, replica, request, float(time), prompt, cached, loaded, output))
         with compiling():
             return int(act(self.batches, what, replica, request, float(time), prompt, cached, loaded, output))
-
-
-def with_law(replica: Replica, law: StepLaw) -> Replica:
-    """Give a replica other step times."""
-    return replace(replica, law=law)

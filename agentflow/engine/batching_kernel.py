@@ -19,9 +19,7 @@ look at each sequence.
 
 from __future__ import annotations
 
-import hashlib
 from math import inf, sqrt
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -807,14 +805,6 @@ def serve_all(B, C):  # type: ignore[no-untyped-def]
                         hand_over(C, B.request_f[q, S.Z_FIRST] + C.handover[0] + C.handover[1] * C.prompt[q], q)
 
 
-def _sources() -> int:
-    """Digest of the other files that are compiled in: numba's cache sees only this one."""
-    digest = hashlib.blake2b(digest_size=7)
-    for module in (helpers, lowering, state, S):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return int.from_bytes(digest.digest(), "little")
-
-
 def _entry(sources: int) -> tuple[Any, Any]:
     """Make the functions that Python calls; what they hold on to is part of their key in the cache."""
 
@@ -839,4 +829,5 @@ def _entry(sources: int) -> tuple[Any, Any]:
     return serve, act
 
 
-serve, act = _entry(_sources())
+SOURCES = (helpers, lowering, state, S)
+serve, act = _entry(helpers.digest(*SOURCES))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,10 +40,9 @@ Take = Callable[[E.Rows, int, int], int]
 def events_need_compile() -> bool:
     """Whether the first run has to compile the event kernel, which takes half a minute."""
     from agentflow.engine.events_kernel import advance
+    from agentflow.engine.helpers import is_compiled
 
-    if advance.signatures:
-        return False
-    return not os.path.exists(advance._cache._cache_file._index_path)
+    return not is_compiled(advance)
 
 
 def compile_events(plan: Plan) -> None:

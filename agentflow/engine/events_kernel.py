@@ -14,9 +14,8 @@ Small functions come from `engine.kernel`; their source is part of this kernel's
 
 from __future__ import annotations
 
-import hashlib
+import sys
 from math import inf
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -2651,14 +2650,6 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
     return E.DONE
 
 
-def _sources() -> int:
-    """Digest of the other files that are compiled in: numba's cache sees only this one."""
-    digest = hashlib.blake2b(digest_size=7)
-    for module in (batching_kernel, constants, helpers, lanes, lowering, mc, state, E, L, S):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return int.from_bytes(digest.digest(), "little")
-
-
 def _entry(sources: int) -> Any:
     """Make the function that Python calls; what it holds on to is part of its key in the cache."""
 
@@ -2674,7 +2665,8 @@ def _entry(sources: int) -> Any:
     return advance
 
 
-VERSION = _sources() ^ int.from_bytes(hashlib.blake2b(Path(__file__).read_bytes(), digest_size=7).digest(), "little")
+SOURCES = (batching_kernel, constants, helpers, lanes, lowering, mc, state, E, L, S, HIST_BINS, HIST_OFFSET)
+VERSION = helpers.digest(sys.modules[__name__], *SOURCES)
 """Digest of all that is compiled in: what a checkpoint depends on."""
 
-advance = _entry(_sources())
+advance = _entry(helpers.digest(*SOURCES))

@@ -189,7 +189,8 @@ IDLE = Replica(StepLaw(fixed=1.0), token_budget=1, max_sequences=1)
 def _replica(fleet: Fleet) -> Replica:
     """Make one of a fleet's replicas."""
     table = StepTable(fleet.plain_seconds, fleet.mixed_seconds, fleet.sequence, fleet.kv, fleet.mixed_kv, fleet.pair)
-    return Replica(table, fleet.token_budget, fleet.max_sequences, fleet.kv_blocks)
+    rules = {"asynchronous": fleet.asynchronous, "prefix_cache": fleet.prefix_cache}
+    return Replica(table, fleet.token_budget, fleet.max_sequences, fleet.kv_blocks, **rules)
 
 
 def _fleets_of(backends: int, fleets: Sequence[Fleet]) -> I32:

@@ -8,9 +8,13 @@ compilation's time. Their wrappers for Python and C go the same way.
 from __future__ import annotations
 
 import gc
+import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numba
@@ -74,6 +78,22 @@ def helper(**options: Any) -> Any:
     decorate: Any = njit
     bare = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return decorate(pipeline_class=_HelperCompiler, **bare, **OPTIONS, **options)
+
+
+def digest(*parts: ModuleType | int) -> int:
+    """Return a digest of what is compiled into a kernel from outside its file, which is all that numba's cache sees.
+
+    Modules count with their sources, figures with their values.
+    """
+    made = hashlib.blake2b(digest_size=7)
+    for part in parts:
+        made.update(Path(str(part.__file__)).read_bytes() if isinstance(part, ModuleType) else b"%d " % part)
+    return int.from_bytes(made.digest(), "little")
+
+
+def is_compiled(function: Any) -> bool:
+    """Whether an entry point runs without being compiled first: its code is loaded, or kept in numba's cache."""
+    return bool(function.signatures) or os.path.exists(function._cache._cache_file._index_path)
 
 
 @contextmanager

@@ -12,15 +12,13 @@ E edges, S steps, B backends, R runs of a block.
 
 from __future__ import annotations
 
-import hashlib
 from math import inf, log, sqrt
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from agentflow.engine import constants, lanes, lowering, state
+from agentflow.engine import constants, helpers, lanes, lowering, state
 from agentflow.engine.constants import (
     EXP_BITS,
     EXP_HIGH,
@@ -1691,14 +1689,6 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
         O.step_f[step, L.ST_USE + L.U_ATTEMPTS] += count
 
 
-def _sources() -> int:
-    """Digest of the other files whose figures are compiled in: numba's cache sees only this one."""
-    digest = hashlib.blake2b(digest_size=7)
-    for module in (constants, lanes, lowering, state, L):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return int.from_bytes(digest.digest(), "little")
-
-
 def _entry(sources: int) -> Any:
     """Make the function that Python calls; what it holds on to is part of its key in the cache."""
 
@@ -1711,4 +1701,5 @@ def _entry(sources: int) -> Any:
     return simulate_block
 
 
-simulate_block = _entry(_sources())
+SOURCES = (constants, helpers, lanes, lowering, state, L, HIST_BINS, HIST_OFFSET)
+simulate_block = _entry(helpers.digest(*SOURCES))

@@ -178,7 +178,8 @@ def run_load(
     if checkpoint is not None:
         from agentflow.engine.events_kernel import VERSION
 
-        digest = digest_of(VERSION, np.__version__, plan.fingerprint, plan.client, arrivals, shape, seed, columns)
+        what = (plan.fingerprint, plan.client, plan.fleets, arrivals, shape, seed, columns)
+        digest = digest_of(VERSION, np.__version__, *what)
         work = kept(checkpoint, digest, make)
     in_order(work, total.add, shape.replications, threads or len(os.sched_getaffinity(0)), tell)
     return replace(total.result(seed), engine="events", load=_load(plan, arrivals, total, written, alone))

@@ -42,12 +42,10 @@ Progress = Callable[[int, int], None]
 
 def needs_compile() -> bool:
     """Whether the first run has to compile the kernel, which takes some seconds."""
+    from agentflow.engine.helpers import is_compiled
     from agentflow.engine.kernel import simulate_block
 
-    if simulate_block.signatures:
-        return False
-    path = simulate_block._cache._cache_file._index_path
-    return not os.path.exists(path)
+    return not is_compiled(simulate_block)
 
 
 def compile_kernel(plan: Plan) -> None:

@@ -199,8 +199,8 @@ E_KIND, E_AT, E_RETRY_AFTER = range(3)
 E_CUM, E_AFTER = range(2)
 
 # state of a visit
-(F_START, F_END, F_CUT, F_OUT, F_FIRST, F_INPUT, F_FAILED, F_SPARE) = range(8)
-F_USE = 8
+(F_START, F_END, F_CUT, F_OUT, F_FIRST, F_INPUT, F_FAILED) = range(7)
+F_USE = 7
 (U_INPUT, U_CACHED, U_OUTPUT, U_REASONING, U_COST, U_CALLS, U_ATTEMPTS, U_ENERGY) = range(8)
 NUSE = 8
 F_COMP = F_USE + NUSE
@@ -211,7 +211,6 @@ NONE, DONE, SKIPPED, CAUGHT, FAILED, ABSORBED, CANCELLED, WIPED = range(8)
 
 OUTCOMES = ("answered", "fallback", "failed", "deadline_exceeded", "budget_exceeded")
 ANSWERED, FALLBACK, RUN_FAILED, DEADLINE_EXCEEDED, RUN_BUDGET = range(5)
-LABELS = len(OUTCOMES)
 
 
 class Tables(NamedTuple):

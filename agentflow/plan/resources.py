@@ -166,6 +166,8 @@ class Fleet:
         Seconds of a request before its replica knows of it.
     plain_seconds, mixed_seconds, sequence, kv, mixed_kv, pair : float
         Seconds of steps, as of `hardware.IterationTable`.
+    asynchronous, prefix_cache : bool
+        As of `engine.batching_state.Replica`.
     """
 
     name: str
@@ -181,6 +183,8 @@ class Fleet:
     kv: float
     mixed_kv: float
     pair: float
+    asynchronous: bool = True
+    prefix_cache: bool = True
 
 
 def fleets_of(names: Sequence[str], backends: Iterable[Backend]) -> tuple[Fleet, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from agentflow.analysis.loading.load import report_load
 from agentflow.analysis.scenario import Scenario, plan_of, simulate
 from agentflow.documents import resolve_backend
-from agentflow.engine import run_plan
+from agentflow.engine import Shape, run_load, run_plan
 from agentflow.engine.arrivals import Given, Renewal
 from agentflow.engine.batching import Fleet as Replicas
 from agentflow.engine.batching import serve
@@ -43,12 +44,13 @@ def plan_at(backend: Backend, steps: dict[str, object], **more: object) -> Plan:
     gaps=st.lists(st.sampled_from([0.0, 0.131, 1.371, 7.93]), min_size=1, max_size=30),
     seed=st.integers(0, 2**32),
     replicas=st.integers(1, 2),
+    rules=st.fixed_dictionaries({"asynchronous": st.booleans(), "prefix_cache": st.booleans()}),
 )
 @settings(max_examples=60)
-def test_calls_are_served_as_requests_are(gaps: list[float], seed: int, replicas: int) -> None:
+def test_calls_are_served_as_requests_are(gaps: list[float], seed: int, replicas: int, rules: dict[str, bool]) -> None:
     plan = plan_at(place(replicas=replicas), {"a": chat(COUNT, input_tokens=COUNT)})
     (fleet,) = plan.fleets
-    plan = replace(plan, fleets=(replace(fleet, kv_blocks=40),))
+    plan = replace(plan, fleets=(replace(fleet, kv_blocks=40, **rules),))  # type: ignore[arg-type]
     times = np.cumsum(gaps)
     result = run_events(plan, len(times), seed, Given(times=tuple(times.tolist())))
     replica = _replica(plan.fleets[0])
@@ -114,6 +116,17 @@ def test_the_load_of_replicas_is_reported() -> None:
     assert calm.capacity == flooded.capacity
     assert calm.fleets[0].offered == pytest.approx(2 / calm.capacity[0])
     assert calm.fleets[0].busy.value < flooded.fleets[0].busy.value <= 1.0 + 1e-9
+
+
+def test_other_replicas_take_nothing_from_a_checkpoint(tmp_path: Path) -> None:
+    """What their scheduler may do is no figure of the plan's tables."""
+    plan = plan_at(place(), {"a": chat(COUNT, input_tokens=COUNT)})
+    other = replace(plan, fleets=(replace(plan.fleets[0], max_sequences=1),))
+    arrivals, shape = Renewal(per_second=0.05), Shape(2, 5, 40)
+    run_load(plan, arrivals, shape, threads=1, checkpoint=tmp_path)
+    found = run_load(other, arrivals, shape, threads=1, checkpoint=tmp_path)
+    assert np.array_equal(found.e2e_s, run_load(other, arrivals, shape, threads=1).e2e_s)
+    assert len(list(tmp_path.glob("*.npz"))) == 4
 
 
 def test_a_deployment_with_slots_of_its_own_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from agentflow.analysis.assignment import BackendLike
 from agentflow.analysis.loading.arrivals import parse_arrivals
@@ -12,12 +13,14 @@ from agentflow.analysis.loading.slo import Slo, parse_slo
 from agentflow.analysis.metrics import Metrics
 from agentflow.analysis.scenario import WorkflowLike, build_scenarios, plan_of
 from agentflow.analysis.setting import Setting
-from agentflow.engine.load import Pilot
 from agentflow.errors import UsageError, quoted
 from agentflow.estimate import Estimate
 from agentflow.plan import Plan
 from agentflow.plan.resources import most_runs
 from agentflow.result import Result
+
+if TYPE_CHECKING:
+    from agentflow.engine.load import Pilot
 
 KINDS = ("poisson", "constant", "gamma")
 GRID = (0.1, 0.3, 0.5, 0.65, 0.8, 0.9)

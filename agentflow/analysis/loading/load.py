@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentflow.analysis.loading.slo import Slo, goodput
-from agentflow.engine.arrivals import Arrivals
-from agentflow.engine.gathered import Shape
-from agentflow.engine.load import Pilot
 from agentflow.estimate import Estimate, mean_estimate
 from agentflow.loaded import CAUSES, Load
 from agentflow.plan import Plan
 from agentflow.plan.resources import most_runs
 from agentflow.result import Result, hist_quantile
+
+if TYPE_CHECKING:
+    from agentflow.engine.arrivals import Arrivals
+    from agentflow.engine.gathered import Shape
+    from agentflow.engine.load import Pilot
 
 REPLICATIONS = 20
 FEWEST = 10  # replications of few runs
@@ -46,6 +48,8 @@ def shape_of(plan: Plan, arrivals: Arrivals, alone: Pilot, runs: int) -> Shape:
     1 - load. A closed loop warms up over ten runs a user. A trace or a
     batch has no steady state.
     """
+    from agentflow.engine.gathered import Shape  # late, as all that simulates: a start should not wait for it
+
     if arrivals.size is not None:
         return Shape(max(FEWEST, math.ceil(runs / arrivals.size)), 0, arrivals.size)
     replications = REPLICATIONS if runs >= 100 * REPLICATIONS else FEWEST
