@@ -167,7 +167,7 @@ class Fit:
     def residuals(self, constants: F64, blocks: int) -> F64:
         """Return relative errors of the requests that are fitted on, in units of SCALE."""
         replica = self.replica(constants, blocks)
-        if not replica.holds(int((self.run.prompt + self.run.output).max())):
+        if not all(map(replica.holds, self.run.prompt.tolist(), self.run.output.tolist())):
             return np.full(3 * self.requests, 1e3)
         return np.ravel(ratios(self.run, predict(self.run, replica))[:, : self.requests]) / SCALE
 

@@ -99,7 +99,7 @@ class Batched:
         clock, line = self.call.clock, self.line
         server = min(self.servers, key=lambda each: each.load)
         prompt, output = max(1, line.tokens.input), max(1, line.tokens.reasoning + line.tokens.output)
-        if not server.plain.config.holds(prompt + output):
+        if not server.plain.config.holds(prompt, output):
             return replace(_rejected(line), error="context_overflow")
         self.gates.number += 1
         config = server.plain.config
