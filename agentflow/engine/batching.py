@@ -193,7 +193,9 @@ def _routers(fleet: Fleet) -> list[Behind]:
 def _check_fits(replica: Replica, prompt: int, output: int) -> None:
     if not replica.holds(prompt, output):
         room = replica.kv_blocks * replica.block_size
-        raise CapacityError(f"a request of {prompt + output} tokens does not fit the {room} tokens of a replica's cache")
+        raise CapacityError(
+            f"a request of {prompt + output} tokens does not fit the {room} tokens of a replica's cache"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -231,7 +231,9 @@ def first_token(
     behind = c.queueing * queue_behind(work, rank, decoding) + c.clumping * work * others
     slowed = decoding + output_tokens * interference(deployment, running, input_tokens, output_tokens)
     place = _wait_for_place(deployment, concurrency, running, slowed)
-    return FirstToken(handling_seconds(deployment), own, c.prefill_steps * float(step), behind, c.queue_cost * others, place)
+    return FirstToken(
+        handling_seconds(deployment), own, c.prefill_steps * float(step), behind, c.queue_cost * others, place
+    )
 
 
 def handling_seconds(deployment: Deployment) -> float:

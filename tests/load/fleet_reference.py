@@ -145,7 +145,9 @@ class Batched:
         self.gates.where[id(self.call.visit)] = (self.call.visit, server)
         self.gates.number += 1
         config = server.plain.config
-        s = Sequence_(self.gates.number, prompt, output, aligned(config, prompt, line.tokens.cached), prompt)
+        one = int(config.tokens_per_step)
+        whole = -(-prompt // one) * one
+        s = Sequence_(self.gates.number, whole, output, aligned(config, whole, line.tokens.cached), whole, one)
         if self.decode and output > 1:
             s.output = 1
         self.send(server, s)
