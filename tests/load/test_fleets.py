@@ -149,7 +149,7 @@ def beside_the_reference(backend: Backend, made: Workflow, seed: int, runs: int,
     times = [gap * k for k in range(runs)]
     result = run_events(plan, runs, seed, Given(times=tuple(times)))
     configs = {"own": [_replica(first)] * first.replicas}
-    decode = {"own": [_replica(fleet)] * fleet.replicas for fleet in others}
+    decode = {"own": [made for fleet in others for made in [_replica(fleet)] * fleet.replicas]}
     expected, _ = simulate_load(
         made, {"*": backend}, seed, times,
         gates_of=lambda clock: BatchGates(
