@@ -29,6 +29,14 @@ prompts, which reads a decoding sequence's cache with few of the chip's processo
 UTILISATION = 0.9
 """Share of the memory that vLLM takes for weights and cache unless it is told otherwise (gpu_memory_utilization)."""
 
+VISIBLE = 0.983
+"""Share of a GPU's nominal memory, whose GB are GiB, that its driver shows: 79.14 of 80, 31.37 of 32, 23.55 of 24 GiB in
+vLLM's logs (vllm-project/vllm #10511, #14452, #11550)."""
+
+PROFILED = 1.31 * 2**30
+"""Bytes beside weights and cache that vLLM sets aside for a forward pass, 1.19 GiB of activations and 0.12 GiB outside
+of PyTorch in its log of an 8B model on an 80 GB card; others' are 0.3 to 1.7."""
+
 _FAR = 1000.0
 _DENSE = 200  # tokens up to which each step is computed, and steps beyond, with straight lines between them
 
@@ -148,5 +156,9 @@ def cache_blocks(deployment: Deployment, block_size: int = 16, utilisation: floa
     chip, model = deployment.chip, deployment.model
     table = parameters(model).embedding * BYTES["bf16"] / deployment.chips  # looked up, not read, but it takes room
     weights = sum(weight_bytes(deployment))
-    room = min(utilisation * chip.memory, usable_memory(chip)) - weights - table
+    if chip.kind == "gpu":
+        room = utilisation * VISIBLE * chip.memory / 1e9 * 2**30 - PROFILED
+    else:
+        room = min(utilisation * chip.memory, usable_memory(chip))
+    room -= weights + table
     return max(int(fit.sequences * room / max(fit.usable - weights, 1.0) / block_size), 0)
