@@ -40,12 +40,12 @@ BOARDS = {
 """Boards without NVLink, from kernels alone: bf16 products on both cards, NCCL's all-reduce over PCIe 5."""
 READ_FASTER = {"ada": ("bandwidth", "kv_bandwidth")}
 BOARD_SOURCE = (
-    "Hopper's constants but for compute, link, allreduce_latency and, on Ada, bandwidths: best bf16 products by cuBLASLt "
-    "(xzwgit/gpu-flops-bench @14a1e5e, README: RTX 4090 179.2, RTX PRO 6000 457.6 TFLOP/s) times 0.95, what a model "
-    "reaches of them on Hopper; NCCL's default all-reduce among RTX PRO 6000 on PCIe 5 (voipmonitor/rtx6kpro @29f3863: "
-    "22.2 GB/s of 64 at 32 MB, 24.6 microseconds for 256 bytes among eight cards, 14.1 among four); memory read at 921 of "
-    "1008 GB/s by clpeak on an RTX 4090 (krrishnarraj/clpeak #106) over 1727 of 1935 by PyTorch on an A800 "
-    "(mli/transformers-benchmarks #4)"
+    "Hopper's constants but for compute, link, allreduce_latency and, on Ada, bandwidths: best bf16 products by "
+    "cuBLASLt (xzwgit/gpu-flops-bench @14a1e5e, README: RTX 4090 179.2, RTX PRO 6000 457.6 TFLOP/s) times 0.95, "
+    "what a model reaches of them on Hopper; NCCL's default all-reduce among RTX PRO 6000 on PCIe 5 "
+    "(voipmonitor/rtx6kpro @29f3863: 22.2 GB/s of 64 at 32 MB, 24.6 microseconds for 256 bytes among eight cards,"
+    " 14.1 among four); memory read at 921 of 1008 GB/s by clpeak on an RTX 4090 (krrishnarraj/clpeak #106) over "
+    "1727 of 1935 by PyTorch on an A800 (mli/transformers-benchmarks #4)"
 )
 SPLITWISE = "Splitwise, Mutinifni/splitwise-sim @8f99e7d, data/perf_model.csv (MIT)"
 

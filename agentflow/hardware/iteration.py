@@ -30,8 +30,8 @@ UTILISATION = 0.9
 """Share of the memory that vLLM takes for weights and cache unless it is told otherwise (gpu_memory_utilization)."""
 
 VISIBLE = 0.983
-"""Share of a GPU's nominal memory, whose GB are GiB, that its driver shows: 79.14 of 80, 31.37 of 32, 23.55 of 24 GiB in
-vLLM's logs (vllm-project/vllm #10511, #14452, #11550)."""
+"""Share of a GPU's nominal memory, whose GB are GiB, that its driver shows: 79.22 of 80, 31.37 of 32, 23.55 of 24 GiB
+in vLLM's logs (vllm-project/vllm #10511, #14452, #11550)."""
 
 PROFILED = 1.31 * 2**30
 """Bytes beside weights and cache that vLLM sets aside for a forward pass, 1.19 GiB of activations and 0.12 GiB outside
