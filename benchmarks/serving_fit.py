@@ -15,6 +15,7 @@ from agentflow.engine.batching import Fleet, Replica, Served, StepLaw, StepTable
 from agentflow.hardware import cache_blocks, iteration_table
 from agentflow.hardware.demand import weight_bytes
 from agentflow.plan.layout import F64
+from agentflow.schema.deployment import Deployment
 from benchmarks.serving_data import Run, deployment
 
 CONSTANTS = ("fixed", "token", "kv", "pair", "mixed_fixed", "mixed_kv")
@@ -30,12 +31,13 @@ STARTS, SPREAD = 16, 0.5
 ENDLESS = 1 << 40
 
 
-def from_data_sheet(run: Run, mixed_kv: float | None = None) -> Replica:
+def from_data_sheet(run: Run, mixed_kv: float | None = None, d: Deployment | None = None) -> Replica:
     """Make the replica that chip, model and engine give, without any measurement of the run.
 
-    ``mixed_kv`` stands for the engine's constant of that name, to leave out what was learnt from the run itself.
+    ``mixed_kv`` stands for the engine's constant of that name, to leave out what was learnt from the run itself; ``d``
+    for the catalogue's deployment.
     """
-    d = deployment(run)
+    d = d or deployment(run)
     t = iteration_table(d, run.max_sequences, run.token_budget)
     cost = t.mixed_kv if mixed_kv is None else mixed_kv * t.kv
     law = StepTable(t.plain_seconds, t.mixed_seconds, t.sequence, t.kv, cost, t.pair)
