@@ -246,7 +246,7 @@ def run_load(
     if checkpoint is not None:
         from agentflow.engine.events_kernel import VERSION
 
-        digest = digest_of(VERSION, np.__version__, plan.fingerprint, plan.client, arrivals, shape, seed)
+        digest = digest_of(VERSION, np.__version__, plan.fingerprint, plan.fleets, plan.client, arrivals, shape, seed)
         read = kept(checkpoint, digest, lambda number: _replicate(plan, arrivals, shape, seed, number).arrays())
 
         def work(number: int) -> _Replication:

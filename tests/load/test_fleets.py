@@ -15,7 +15,7 @@ from agentflow.analysis.loading.load import report_load
 from agentflow.analysis.scenario import Scenario, plan_of, simulate
 from agentflow.documents import load_deployment, resolve_backend
 from agentflow.documents.served import served_backend
-from agentflow.engine import run_plan
+from agentflow.engine import Shape, run_load, run_plan
 from agentflow.engine.arrivals import Given, Renewal
 from agentflow.engine.batching import Fleet as Replicas
 from agentflow.engine.batching import serve
@@ -297,3 +297,11 @@ def test_what_makes_no_sense_is_said_where_it_stands(wrong: str, at: str, text: 
         load_deployment(file)
     assert f"own.yaml:{at}: " in str(raised.value)
     assert text in str(raised.value)
+
+
+def test_a_checkpoint_of_another_router_is_not_taken(tmp_path: Path) -> None:
+    shape = Shape(2, 5, 40)
+    for router in ("least_loaded", "round_robin", "least_loaded"):
+        plan = plan_at(place(replicas=2, router=router), {"a": chat(COUNT)})
+        run_load(plan, Renewal(per_second=0.02), shape, 0, threads=1, checkpoint=tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 4
