@@ -78,6 +78,19 @@ _UNREADABLE = (
 )  # fmt: skip
 
 
+def hist_index(seconds: ArrayLike) -> NDArray[np.int64]:
+    """Return the bins of durations: `(float64 bits >> 45) - HIST_OFFSET`, cut to [0, HIST_BINS).
+
+    Parameters
+    ----------
+    seconds
+        Durations >= 0, in seconds, of any shape.
+    """
+    bits = np.asarray(seconds, dtype=np.float64).view(np.int64)
+    clipped: NDArray[np.int64] = np.clip((bits >> HIST_SHIFT) - HIST_OFFSET, 0, HIST_BINS - 1)
+    return clipped
+
+
 def hist_edges() -> NDArray[np.float64]:
     """Return the HIST_BINS + 1 edges of the bins, in seconds; the first is 0, for what falls short of it."""
     bits = (np.arange(HIST_BINS + 1, dtype=np.int64) + HIST_OFFSET) << HIST_SHIFT

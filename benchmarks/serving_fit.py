@@ -1,4 +1,4 @@
-"""Real vLLM runs, request by request: read them, fit a deployment's few constants on some requests, predict the others.
+"""Real vLLM runs, request by request: fit a deployment's few constants on some requests, predict the others.
 
 What is fitted: six constants of the law of a step, and the blocks of the cache. What is not: the scheduler's rules, and
 of a mixture of experts how the experts that a step reads grow with its tokens.
@@ -6,25 +6,17 @@ of a mixture of experts how the experts that a step reads grow with its tokens.
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import least_squares
 
-from agentflow.documents import load_chip, load_engine, load_model
 from agentflow.engine.batching import Fleet, Replica, Served, StepLaw, StepTable, serve
 from agentflow.hardware import cache_blocks, iteration_table
 from agentflow.hardware.demand import weight_bytes
-from agentflow.plan.layout import F64, I64
+from agentflow.plan.layout import F64
 from agentflow.schema.deployment import Deployment
-
-CHIPS = {"RTXPRO6000": "rtx-pro-6000", "RTX4090": "rtx-4090", "H100": "h100-sxm"}
-MODELS = {"Llama-3.1-8B": "llama-3.1-8b", "Qwen3-32B": "qwen3-32b", "Qwen3-30B-A3B": "qwen3-30b-a3b"}
-TENSOR_PARALLEL = {("RTXPRO6000", "Qwen3-32B"): 2}
-"""Where the table's column is wrong: it says 1, but the run's own configuration says 2 (LLMServingSim,
-bench/examples/RTXPRO6000/Qwen3-32B/config.json), and one such card cannot read 65 GB in 25 ms."""
+from benchmarks.serving_data import Run, deployment
 
 CONSTANTS = ("fixed", "token", "kv", "pair", "mixed_fixed", "mixed_kv")
 SCALE = 0.01
@@ -39,70 +31,13 @@ STARTS, SPREAD = 16, 0.5
 ENDLESS = 1 << 40
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run; columns by request in the order of arrival, in seconds and tokens."""
-
-    gpu: str
-    model: str
-    tensor_parallel: int
-    replicas: int
-    max_sequences: int
-    token_budget: int
-    arrival: F64
-    prompt: I64
-    output: I64
-    first: F64
-    last: F64
-
-    @property
-    def name(self) -> str:
-        return f"{self.model} on {self.replicas * self.tensor_parallel} x {self.gpu}"
-
-
-def read_runs(file: Path) -> list[Run]:
-    """Read a table with the columns of ``serving/vllm_requests.csv``."""
-    with file.open(encoding="utf-8") as lines:
-        rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
-    runs = []
-    for key in dict.fromkeys((row["gpu"], row["model"]) for row in rows):
-        own = sorted((r for r in rows if (r["gpu"], r["model"]) == key), key=lambda r: float(r["arrival_s"]))
-        column = {name: np.array([float(r[name]) for r in own]) for name in own[0] if name.endswith(("_s", "_tokens"))}
-        runs.append(
-            Run(
-                *key,
-                TENSOR_PARALLEL.get(key, int(own[0]["tp"])),
-                int(own[0]["dp"]),
-                int(own[0]["max_num_seqs"]),
-                int(own[0]["max_num_batched_tokens"]),
-                column["arrival_s"],
-                column["input_tokens"].astype(np.int64),
-                column["output_tokens"].astype(np.int64),
-                column["first_token_s"],
-                column["last_token_s"],
-            )
-        )
-    return runs
-
-
-def deployment(run: Run) -> Deployment:
-    """Look up what ran in the catalogue."""
-    known = next((name for prefix, name in MODELS.items() if run.model.startswith(prefix)), run.model.lower())
-    return Deployment(
-        name="run",
-        chip=load_chip(CHIPS.get(run.gpu, run.gpu.lower())),
-        model=load_model(known),
-        engine=load_engine("vllm"),
-        tensor_parallel=run.tensor_parallel,
-    )
-
-
-def from_data_sheet(run: Run, mixed_kv: float | None = None) -> Replica:
+def from_data_sheet(run: Run, mixed_kv: float | None = None, d: Deployment | None = None) -> Replica:
     """Make the replica that chip, model and engine give, without any measurement of the run.
 
-    ``mixed_kv`` stands for the engine's constant of that name, to leave out what was learnt from the run itself.
+    ``mixed_kv`` stands for the engine's constant of that name, to leave out what was learnt from the run itself; ``d``
+    for the catalogue's deployment.
     """
-    d = deployment(run)
+    d = d or deployment(run)
     t = iteration_table(d, run.max_sequences, run.token_budget)
     cost = t.mixed_kv if mixed_kv is None else mixed_kv * t.kv
     law = StepTable(t.plain_seconds, t.mixed_seconds, t.sequence, t.kv, cost, t.pair)
@@ -167,7 +102,7 @@ class Fit:
     def residuals(self, constants: F64, blocks: int) -> F64:
         """Return relative errors of the requests that are fitted on, in units of SCALE."""
         replica = self.replica(constants, blocks)
-        if not replica.holds(int((self.run.prompt + self.run.output).max())):
+        if not all(map(replica.holds, self.run.prompt.tolist(), self.run.output.tolist())):
             return np.full(3 * self.requests, 1e3)
         return np.ravel(ratios(self.run, predict(self.run, replica))[:, : self.requests]) / SCALE
 

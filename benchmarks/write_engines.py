@@ -30,15 +30,22 @@ TITLES = {
 INFERENCEX = "InferenceX, 2025-10 to 2026-04, ai-dynamo/aiconfigurator @095f58a silicon_sample.csv (Apache-2.0)"
 IN_MODEL = 0.75 * 989 / 780
 """What Hopper's fitted `compute` is of the best product there: 780 of 989 TFLOP/s, H100 (gist Chillee/2ec89696)."""
+READS = (921.3 / 1008) / (1727.5 / 1935)
+"""Share of its bandwidth at which GDDR6X is read over that of HBM: clpeak on an RTX 4090, PyTorch on an A800."""
+PCIE = {"allreduce_latency": 24.6e-6, "link": round(22.2 / 64, 3)}
 BOARDS = {
-    "ada": {"compute": min(1.0, round(IN_MODEL * 179.2 / 165, 3))},
-    "consumer-blackwell": {"compute": round(IN_MODEL * 457.6 / 503.8, 3), "link": round(22.2 / 64, 3)},
+    "ada": {"compute": min(1.0, round(IN_MODEL * 179.2 / 165, 3)), **PCIE},
+    "consumer-blackwell": {"compute": round(IN_MODEL * 457.6 / 503.8, 3), **PCIE},
 }
 """Boards without NVLink, from kernels alone: bf16 products on both cards, NCCL's all-reduce over PCIe 5."""
+READ_FASTER = {"ada": ("bandwidth", "kv_bandwidth")}
 BOARD_SOURCE = (
-    "Hopper's constants but for compute and link: best bf16 products by cuBLASLt (xzwgit/gpu-flops-bench @14a1e5e, "
-    "README: RTX 4090 179.2, RTX PRO 6000 457.6 TFLOP/s) times 0.95, what a model reaches of them on Hopper; NCCL's "
-    "default all-reduce of 32 MB among RTX PRO 6000 on PCIe 5 (voipmonitor/rtx6kpro @070506f, 22.2 GB/s of 64)"
+    "Hopper's constants but for compute, link, allreduce_latency and, on Ada, bandwidths: best bf16 products by "
+    "cuBLASLt (xzwgit/gpu-flops-bench @14a1e5e, README: RTX 4090 179.2, RTX PRO 6000 457.6 TFLOP/s) times 0.95, "
+    "what a model reaches of them on Hopper; NCCL's default all-reduce among RTX PRO 6000 on PCIe 5 "
+    "(voipmonitor/rtx6kpro @29f3863: 22.2 GB/s of 64 at 32 MB, 24.6 microseconds for 256 bytes among eight cards,"
+    " 14.1 among four); memory read at 921 of 1008 GB/s by clpeak on an RTX 4090 (krrishnarraj/clpeak #106) over "
+    "1727 of 1935 by PyTorch on an A800 (mli/transformers-benchmarks #4)"
 )
 SPLITWISE = "Splitwise, Mutinifni/splitwise-sim @8f99e7d, data/perf_model.csv (MIT)"
 
@@ -77,6 +84,8 @@ def engine_document(fitted: Fitted, name: str, rows: int) -> dict[str, Any]:
     }
     boards = BOARDS if name == "vllm" else {}
     families |= {family: families["hopper"] | changed for family, changed in boards.items()}
+    for family in boards:
+        families[family] |= {k: _round(families["hopper"][k] * READS) for k in READ_FASTER.get(family, ())}
     return {
         "schema_version": 1,
         "name": name,

@@ -19,7 +19,7 @@ from agentflow.analysis.setting import Setting
 from agentflow.engine.arrivals import Arrivals
 from agentflow.errors import UsageError, listed, quoted
 from agentflow.plan import Client, Plan, compile_plan
-from agentflow.plan.resources import fleets_of
+from agentflow.plan.resources import fleets_of, keeps_its_law
 from agentflow.result import Result
 from agentflow.schema import Backend, Workflow
 
@@ -235,7 +235,8 @@ def run_scenarios(
         batch = loaded_batch(plans, coming, arrivals or "", seed, threads, progress, checkpoint, columns)
     results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
     pairs = zip(scenarios, results, strict=True)
-    return [replace(result, manifest=result.manifest | _facts(scenario)) for scenario, result in pairs]
+    loaded = coming is not None
+    return [replace(result, manifest=result.manifest | _facts(scenario, loaded)) for scenario, result in pairs]
 
 
 def plan_of(scenario: Scenario, loaded: bool = False) -> Plan:
@@ -243,6 +244,11 @@ def plan_of(scenario: Scenario, loaded: bool = False) -> Plan:
     plan = compile_plan(scenario.workflow, scenario.assignment, documents.position_of)
     fleets = fleets_of(plan.backends, scenario.assignment.values()) if loaded else ()
     return replace(plan, client=scenario.client, fleets=fleets)
+
+
+def unmoved_by_load(scenario: Scenario) -> list[str]:
+    """Return the names of the deployments whose law stays that of one load, however many runs share them."""
+    return sorted({b.name for b in scenario.assignment.values() if keeps_its_law(b)})
 
 
 def loaded_batch(
@@ -273,9 +279,11 @@ def loaded_batch(
     return batch
 
 
-def _facts(scenario: Scenario) -> dict[str, str]:
-    """Return what a result should say of its scenario: the backends' drift, and what is assumed."""
+def _facts(scenario: Scenario, loaded: bool) -> dict[str, str]:
+    """Return what a result should say of its scenario: the backends' drift, what is assumed, what ignores the load."""
     facts = {KEY: drift_of(scenario.assignment)}
+    if loaded and (unmoved := unmoved_by_load(scenario)):
+        facts["unmoved_by_load"] = ", ".join(unmoved)
     if scenario.notes:
         facts["assumptions"] = "; ".join(scenario.notes)
     return facts

@@ -217,6 +217,11 @@ def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[G
     for result in results:
         if beyond := result.manifest.get("extrapolated"):
             output.warn(f"{result.workflow}: extrapolated beyond what was measured: {beyond}")
+        if unmoved := result.manifest.get("unmoved_by_load"):
+            output.warn(
+                f"diffusion does not batch continuously: however many runs share it, {unmoved} keeps its law of "
+                "one load; write that load behind its name, such as @8"
+            )
     if wanted is not None:
         from agentflow.analysis.precision import relative_half_width
 

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from agentflow.engine import batching_state as S
-from agentflow.engine.batching_state import Batches, Calls, Replica, StepLaw, StepTable, grow_requests, new_batches
+from agentflow.engine.batching_state import (
+    POLICIES,
+    Batches,
+    Behind,
+    Calls,
+    Replica,
+    StepLaw,
+    StepTable,
+    grow_requests,
+    new_batches,
+)
 from agentflow.errors import CapacityError, UsageError
 from agentflow.plan.layout import F64, I64
 
@@ -26,8 +36,6 @@ __all__ = [
     "Token",
     "serve",
 ]
-
-POLICIES = {"round_robin": S.ROUND_ROBIN, "least_loaded": S.LEAST_LOADED, "prefix_affinity": S.PREFIX_AFFINITY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +152,16 @@ def serve(
     every = (*fleet.replicas, *fleet.decode)
     if many:
         for replica in every:
-            _check_fits(replica, int((prompt + output).max()))
-    router = np.zeros(S.T_COLUMNS, np.int64)
-    router[[S.T_REQUESTS, S.T_PREFILLS, S.T_DECODES]] = many, len(fleet.replicas), len(fleet.decode)
-    router[[S.T_POLICY, S.T_SPILL]] = POLICIES[fleet.policy], fleet.spill
-    handover = np.array([fleet.handover_seconds, fleet.handover_seconds_per_token])
+            longest = int(np.argmax(prompt + output))
+            _check_fits(replica, int(prompt[longest]), int(output[longest]))
+    counts = np.zeros(S.T_COLUMNS, np.int64)
+    counts[[S.T_REQUESTS, S.T_PREFILLS, S.T_DECODES]] = many, len(fleet.replicas), len(fleet.decode)
     way = many if fleet.decode else 1
     calls = Calls(
         times[order], prompt[order], cached[order], output[order], key[order],
-        router, handover, np.zeros(way), np.zeros(way, np.int64),
+        counts, np.zeros(way), np.zeros(way, np.int64),
     )  # fmt: skip
-    batches = new_batches(every, many)
+    batches = new_batches(every, many, _routers(fleet))
     with compiling():
         kernel(batches, calls)
     back = np.empty(many, np.int64)
@@ -166,10 +173,20 @@ def serve(
     )  # fmt: skip
 
 
-def _check_fits(replica: Replica, tokens: int) -> None:
-    if not replica.holds(tokens):
+def _routers(fleet: Fleet) -> list[Behind]:
+    """Write the router before the replicas, and that before those that decode."""
+    policy, many = POLICIES[fleet.policy], len(fleet.replicas)
+    way = (many, fleet.handover_seconds, fleet.handover_seconds_per_token) if fleet.decode else (-1, 0.0, 0.0)
+    found = [Behind(many, policy, fleet.spill, *way)]
+    return [*found, Behind(len(fleet.decode), policy, fleet.spill)] if fleet.decode else found
+
+
+def _check_fits(replica: Replica, prompt: int, output: int) -> None:
+    if not replica.holds(prompt, output):
         room = replica.kv_blocks * replica.block_size
-        raise CapacityError(f"a request of {tokens} tokens does not fit the {room} tokens of a replica's cache")
+        raise CapacityError(
+            f"a request of {prompt + output} tokens does not fit the {room} tokens of a replica's cache"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +251,7 @@ class Pool:
         UsageError
             If the number is in use, a count makes no sense, or changes before `time` were not taken by `advance`.
         """
-        _check_fits(self.replicas[replica], prompt + output)
+        _check_fits(self.replicas[replica], prompt, output)
         if prompt < 1 or output < (2 if loaded >= prompt else 1) or min(cached, loaded, request) < 0:
             raise UsageError("a request has a prompt, at least a token to come, and no number that is negative")
         if self.next_event_time(replica) < time:

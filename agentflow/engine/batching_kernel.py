@@ -615,9 +615,35 @@ def leave_running(B, r, q):  # type: ignore[no-untyped-def]
     free_blocks(B, r, B.request_i[q, S.Q_DONE])
 
 
+@inlined
+def units_of(B, r, tokens):  # type: ignore[no-untyped-def]
+    """Units that hold so many tokens."""
+    unit = B.law[r, S.S_UNIT]
+    return tokens if unit == 1.0 else np.int64(np.ceil(tokens / unit))
+
+
+@inlined
+def fits(B, r, prompt, output):  # type: ignore[no-untyped-def]
+    """Whether a replica can serve a request of so many tokens alone."""
+    units = units_of(B, r, prompt) + units_of(B, r, output - 1)
+    return blocks_of(B, r, units) <= B.limits[r, S.G_BLOCKS]
+
+
+@inlined
+def decoded(B, r, q):  # type: ignore[no-untyped-def]
+    """Tokens after the first that a request had written when it was cancelled."""
+    return max(0, B.request_i[q, S.Q_DONE] - B.request_i[q, S.Q_PROMPT]) * B.law[r, S.S_UNIT]
+
+
+@inlined
+def seconds_on_way(B, r, tokens):  # type: ignore[no-untyped-def]
+    """Seconds for a prompt's cache to get from a prefilling replica to those that decode."""
+    return B.law[r, S.S_WAY] + B.law[r, S.S_WAY_TOKEN] * tokens
+
+
 @compiled
 def submit(B, r, q, now, prompt, cached, loaded, output):  # type: ignore[no-untyped-def]
-    """Let request q arrive at a replica; `change` is due when the replica's `Y_NEXT` says.
+    """Let request q arrive at a replica, its lengths in tokens; `change` is due when the replica's `Y_NEXT` says.
 
     Whole blocks of `cached` tokens are found in the prefix cache. With `loaded` tokens handed over from elsewhere
     (0: none) nothing of them is computed; if they are the whole prompt, the first token is known too. The caller
@@ -625,6 +651,9 @@ def submit(B, r, q, now, prompt, cached, loaded, output):  # type: ignore[no-unt
     request fits a replica by itself.
     """
     handed = loaded >= prompt
+    if B.law[r, S.S_UNIT] != 1.0:
+        prompt, output = units_of(B, r, prompt), 1 + units_of(B, r, output - 1)
+        cached, loaded = np.int64(cached / B.law[r, S.S_UNIT]), units_of(B, r, loaded)
     B.request_i[q, S.Q_PROMPT] = prompt
     B.request_i[q, S.Q_OUTPUT] = output
     B.request_i[q, S.Q_NEED] = prompt + 1 if handed else prompt
@@ -705,24 +734,24 @@ def at_replica(B, r):  # type: ignore[no-untyped-def]
     return B.replica_i[r, S.R_RUNNING] + B.replica_i[r, S.R_WAITING]
 
 
-@inlined
-def route(B, C, first, many, key):  # type: ignore[no-untyped-def]
-    """Choose one of `many` replicas from `first` on: in turn, the least loaded, or the one that saw the prefix."""
+@compiled
+def route(B, first, key):  # type: ignore[no-untyped-def]
+    """Choose one of the replicas from `first` on: in turn, the least loaded, or the one that saw the key before."""
+    many = B.limits[first, S.G_REPLICAS]
     if many == 1:
         return first
-    policy = C.router[S.T_POLICY]
+    policy = B.limits[first, S.G_POLICY]
     if policy == S.ROUND_ROBIN:
-        turn_of = S.T_TURN if first == 0 else S.T_TURN_DECODE
-        r = first + C.router[turn_of] % many
-        C.router[turn_of] += 1
-        return r
+        turn_of = B.replica_i[first, S.R_TURN]
+        B.replica_i[first, S.R_TURN] = turn_of + 1
+        return first + turn_of % many
     least = first
     for r in range(first + 1, first + many):
         if at_replica(B, r) < at_replica(B, least):
             least = r
     if policy == S.PREFIX_AFFINITY:
         own = first + np.int64(np.uint64(key) % np.uint64(many))
-        if at_replica(B, own) <= at_replica(B, least) + C.router[S.T_SPILL]:
+        if at_replica(B, own) <= at_replica(B, least) + B.limits[first, S.G_SPILL]:
             return own
     return least
 
@@ -730,8 +759,8 @@ def route(B, C, first, many, key):  # type: ignore[no-untyped-def]
 @inlined
 def hand_over(C, t, q):  # type: ignore[no-untyped-def]
     """Let a request's cache be on its way until t."""
-    i = C.router[S.T_ON_WAY]
-    C.router[S.T_ON_WAY] = i + 1
+    i = C.counts[S.T_ON_WAY]
+    C.counts[S.T_ON_WAY] = i + 1
     while i > 0:
         parent = (i - 1) >> 1
         if C.way_t[parent] < t or (C.way_t[parent] == t and C.way_q[parent] <= q):
@@ -747,8 +776,8 @@ def hand_over(C, t, q):  # type: ignore[no-untyped-def]
 def arrived(C):  # type: ignore[no-untyped-def]
     """Take the first cache that has arrived out of those on their way."""
     q = C.way_q[0]
-    n = C.router[S.T_ON_WAY] - 1
-    C.router[S.T_ON_WAY] = n
+    n = C.counts[S.T_ON_WAY] - 1
+    C.counts[S.T_ON_WAY] = n
     t, last = C.way_t[n], C.way_q[n]
     i = np.int64(0)
     child = np.int64(1)
@@ -772,9 +801,9 @@ def arrived(C):  # type: ignore[no-untyped-def]
 @compiled
 def serve_all(B, C):  # type: ignore[no-untyped-def]
     """Serve all requests of `C` to their ends; at one moment arrivals come before changes of a batch."""
-    prefills, decodes = C.router[S.T_PREFILLS], C.router[S.T_DECODES]
+    prefills, decodes = C.counts[S.T_PREFILLS], C.counts[S.T_DECODES]
     many = prefills + decodes
-    pos, end = np.int64(0), C.router[S.T_REQUESTS]
+    pos, end = np.int64(0), C.counts[S.T_REQUESTS]
     while True:
         r, changes, horizon = np.int64(0), B.replica_f[0, S.Y_NEXT], inf
         for other in range(1, many):
@@ -783,18 +812,18 @@ def serve_all(B, C):  # type: ignore[no-untyped-def]
                 r, changes, horizon = np.int64(other), other_changes, changes
             elif other_changes < horizon:
                 horizon = other_changes
-        lands = C.way_t[0] if C.router[S.T_ON_WAY] > 0 else inf
+        lands = C.way_t[0] if C.counts[S.T_ON_WAY] > 0 else inf
         arrives = C.arrival[pos] if pos < end else inf
         if arrives <= changes and arrives <= lands:
             if pos >= end:
                 return
-            to = route(B, C, np.int64(0), prefills, C.key[pos])
+            to = route(B, np.int64(0), C.key[pos])
             output = np.int64(1) if decodes > 0 else C.output[pos]
             submit(B, to, pos, arrives, C.prompt[pos], C.cached[pos], np.int64(0), output)
             pos += 1
         elif lands <= changes:
             q = arrived(C)
-            to = route(B, C, prefills, decodes, C.key[q])
+            to = route(B, prefills, C.key[q])
             submit(B, to, q, lands, C.prompt[q], np.int64(0), C.prompt[q], C.output[q])
         else:
             told = proceed(B, r, min(horizon, min(arrives, lands)))
@@ -802,7 +831,7 @@ def serve_all(B, C):  # type: ignore[no-untyped-def]
                 for i in range(told):
                     q = B.told[i] >> 2
                     if C.output[q] > 1:
-                        hand_over(C, B.request_f[q, S.Z_FIRST] + C.handover[0] + C.handover[1] * C.prompt[q], q)
+                        hand_over(C, B.request_f[q, S.Z_FIRST] + seconds_on_way(B, r, C.prompt[q]), q)
 
 
 def _entry(sources: int) -> tuple[Any, Any]:

@@ -1,7 +1,11 @@
 """The arrays of replicas that batch continuously: their limits and laws, their state, and the requests at them.
 
 Columns are named by a prefix for the table: G limits (integers) and S the law of a step (floats) of a replica, R and
-Y its state (integers, floats), Q and Z a request at it (integers, floats), T the router.
+Y its state (integers, floats), Q and Z a request at it (integers, floats), T requests with given arrivals.
+
+Tokens are counted in units of what a step yields of one sequence that decodes: 1, or with speculative decoding the
+mean of what is accepted. All that follows from tokens (blocks, budgets, seconds) is converted once, in `new_batches`
+and in `batching_kernel.submit`, so that a sequence that decodes always computes one unit a step.
 """
 
 from __future__ import annotations
@@ -20,19 +24,21 @@ from agentflow.plan.layout import F64, I64
 # a replica's limits, and where its parts of the shared tables begin
 (
     G_BUDGET, G_MOST, G_BLOCK, G_BLOCKS, G_ASYNC, G_RESERVE, G_PREFIX, G_AT, G_PHASE, G_PLAIN, G_MIXED, G_SHIFT,
-) = range(12)  # fmt: skip
-G_COLUMNS = 12
-# the law of its steps
-S_SEQUENCE, S_KV, S_PAIR, S_MIXED_KV = range(4)
-S_COLUMNS = 4
+    G_REPLICAS, G_POLICY, G_SPILL, G_DECODE,
+) = range(16)  # fmt: skip
+G_COLUMNS = 16
+# the law of its steps; tokens of a unit; seconds for a cache to get to a decoding replica: fixed, for each token
+S_SEQUENCE, S_KV, S_PAIR, S_MIXED_KV, S_UNIT, S_WAY, S_WAY_TOKEN = range(7)
+S_COLUMNS = 7
 
 # state: decoding sequences, sum of their bases, plans so far, plans alike that follow, blocks ever freed and taken
 (
     R_DECODING, R_BASES, R_PLANS, R_ALIKE, R_FREED, R_TAKEN,
     R_PARTIAL, R_CHUNK, R_FIRST, R_LAST, R_RUNNING, R_HEAD, R_TAIL, R_WAITING,
     R_NOTES, R_NEXT_NOTES, R_SIDE, R_ACTIVE, R_PLANNED, R_ADMITTED, R_SHORT, R_PREEMPTIONS, R_CHANGED, R_TOKENS,
-) = range(24)  # fmt: skip
-R_COLUMNS = 24
+    R_TURN,
+) = range(25)  # fmt: skip
+R_COLUMNS = 25
 # when the batch changes next; the regime: start, first step, the next, their growth; the last plan's seconds
 Y_NEXT, Y_START, Y_STEP, Y_FOLLOWING, Y_GROWTH, Y_PLAN, Y_BUSY = range(7)
 Y_COLUMNS = 7
@@ -53,12 +59,11 @@ NOTE_FIRST, NOTE_LAST = 1, 2
 """What a step yields of a request: its first token, its last."""
 
 
-# requests with given arrivals, and the router before the replicas: counters
-(
-    T_REQUESTS, T_PREFILLS, T_DECODES, T_POLICY, T_SPILL, T_TURN, T_TURN_DECODE, T_ON_WAY,
-) = range(8)  # fmt: skip
-T_COLUMNS = 8
+# requests with given arrivals: counters
+T_REQUESTS, T_PREFILLS, T_DECODES, T_ON_WAY = range(4)
+T_COLUMNS = 4
 ROUND_ROBIN, LEAST_LOADED, PREFIX_AFFINITY = range(3)
+POLICIES = {"round_robin": ROUND_ROBIN, "least_loaded": LEAST_LOADED, "prefix_affinity": PREFIX_AFFINITY}
 
 
 class Batches(NamedTuple):
@@ -67,7 +72,7 @@ class Batches(NamedTuple):
     Attributes
     ----------
     limits, law : int64[R, G], float64[R, S]
-        Of each replica.
+        Of each replica; which others are behind the same router, and where those are to which it hands caches over.
     steps : float64
         Seconds of steps that only decode by sequences, then of those with prompts by tokens; two parts a replica.
     replica_i, replica_f : int64[R, R columns], float64[R, Y columns]
@@ -98,15 +103,13 @@ class Batches(NamedTuple):
 
 
 class Calls(NamedTuple):
-    """Requests with given arrivals, the router before the replicas, and the caches on their way between them.
+    """Requests with given arrivals, and the caches on their way from prefilling to decoding replicas.
 
     Attributes
     ----------
     arrival, prompt, cached, output, key : float64[N], int64[N]
         In the order of arrival; the key says which requests share a prefix.
-    router : int64[T]
-    handover : float64[2]
-        Seconds from a prefilling to a decoding replica: fixed, for each token.
+    counts : int64[T]
     way_t, way_q : float64[N], int64[N]
     """
 
@@ -115,8 +118,7 @@ class Calls(NamedTuple):
     cached: I64
     output: I64
     key: I64
-    router: I64
-    handover: F64
+    counts: I64
     way_t: F64
     way_q: I64
 
@@ -265,6 +267,9 @@ class Replica:
         Whether a request is admitted only if all its known tokens fit (vLLM since 0.18), not just the first chunk.
     prefix_cache : bool
         Whether a preempted request finds those of its blocks again that nobody has taken since.
+    tokens_per_step : float
+        Tokens that a step yields of each sequence that decodes: more than 1 with speculative decoding, whose steps
+        take the law's seconds with drafts and their check included. Requests are rounded up to multiples.
 
     Raises
     ------
@@ -280,33 +285,94 @@ class Replica:
     asynchronous: bool = True
     reserve_prompt: bool = True
     prefix_cache: bool = True
+    tokens_per_step: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("token_budget", "max_sequences", "kv_blocks", "block_size"):
-            if getattr(self, name) < 1:
+        for name in ("token_budget", "max_sequences", "kv_blocks", "block_size", "tokens_per_step"):
+            if not getattr(self, name) >= 1:
                 raise UsageError(f"{name} of a replica must be at least 1, not {getattr(self, name)}")
-        if self.max_sequences > self.token_budget:
+        if self.max_sequences > self.budget:
+            each = "" if self.tokens_per_step == 1 else f" times {self.tokens_per_step:g}"
             raise UsageError(
-                f"a batch of {self.max_sequences} sequences needs a token budget of as many, not {self.token_budget}"
+                f"a batch of {self.max_sequences} sequences needs a token budget of as many{each}, "
+                f"not {self.token_budget}"
             )
 
-    def holds(self, tokens: int) -> bool:
-        """Whether a request of this many tokens, prompt and answer, can be served alone."""
-        return ceil((tokens - 1) / self.block_size) <= self.kv_blocks
+    @property
+    def budget(self) -> int:
+        """Units of a step."""
+        return int(self.token_budget / self.tokens_per_step)
+
+    @property
+    def block(self) -> int:
+        """Units of a block of the cache."""
+        return max(round(self.block_size / self.tokens_per_step), 1)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of `block` units."""
+        if self.tokens_per_step == 1:
+            return self.kv_blocks
+        return int(self.kv_blocks * self.block_size / (self.block * self.tokens_per_step))
+
+    def holds(self, prompt: int, output: int) -> bool:
+        """Whether a request of this many tokens can be served alone."""
+        units = ceil(prompt / self.tokens_per_step) + ceil((output - 1) / self.tokens_per_step)
+        return ceil(units / self.block) <= self.blocks
+
+    def tables(self) -> tuple[F64, F64, list[float]]:
+        """Seconds of steps that only decode by sequences, of those with prompts by units; and the rest of the law."""
+        unit = self.tokens_per_step
+        plain, mixed = self.law.plain(self.max_sequences), self.law.mixed(self.token_budget)
+        if unit != 1:
+            mixed = np.interp(unit * np.arange(self.budget + 1), np.arange(len(mixed)), mixed)
+        sequence, kv, pair, mixed_kv = self.law.row().tolist()
+        return plain, mixed, [sequence, kv * unit, pair * unit * unit, mixed_kv * unit, unit]
 
 
-def new_batches(replicas: Sequence[Replica], requests: int) -> Batches:
-    """Make the arrays of idle replicas, and room for requests numbered from 0."""
+class Behind(NamedTuple):
+    """Replicas behind one router: how many, and which of them is chosen.
+
+    Attributes
+    ----------
+    replicas : int
+    policy : int
+        `ROUND_ROBIN`, `LEAST_LOADED` or `PREFIX_AFFINITY`.
+    spill : int
+        Requests that a key's own replica may have more than the least loaded.
+    decode : int
+        First of the replicas to which they hand caches over, or -1.
+    way, way_token : float
+        Seconds of that: fixed, for each token of the prompt.
+    """
+
+    replicas: int
+    policy: int = LEAST_LOADED
+    spill: int = 8
+    decode: int = -1
+    way: float = 0.0
+    way_token: float = 0.0
+
+
+def new_batches(replicas: Sequence[Replica], requests: int, routers: Sequence[Behind] = ()) -> Batches:
+    """Make the arrays of idle replicas, and room for requests numbered from 0.
+
+    Each router has the replicas that follow those of the one before; by default one has them all.
+    """
     many = len(replicas)
     limits, most = np.zeros((many, G_COLUMNS), np.int64), [r.max_sequences for r in replicas]
-    starts, phases = np.cumsum([0, *most]), np.cumsum([0, *(r.block_size for r in replicas)])
-    tables = [t for r in replicas for t in (r.law.plain(r.max_sequences), r.law.mixed(r.token_budget))]
+    starts, phases = np.cumsum([0, *most]), np.cumsum([0, *(r.block for r in replicas)])
+    made = {id(r): r.tables() for r in replicas}
+    tables = [t for r in replicas for t in made[id(r)][:2]]
     begins = np.cumsum([0, *map(len, tables)])
-    for i, r in enumerate(replicas):
+    behind = [b for b in routers or [Behind(many)] for _ in range(b.replicas)]
+    for i, (r, b) in enumerate(zip(replicas, behind, strict=True)):
         flags = [r.asynchronous, r.reserve_prompt, r.prefix_cache]
         places = [starts[i], phases[i], begins[2 * i], begins[2 * i + 1]]
-        shift = r.block_size.bit_length() - 1 if r.block_size & (r.block_size - 1) == 0 else -1
-        limits[i] = [r.token_budget, r.max_sequences, r.block_size, r.kv_blocks, *flags, *places, shift]
+        shift = r.block.bit_length() - 1 if r.block & (r.block - 1) == 0 else -1
+        limits[i, : G_SHIFT + 1] = [r.budget, r.max_sequences, r.block, r.blocks, *flags, *places, shift]
+        limits[i, G_REPLICAS:] = [b.replicas, b.policy, b.spill, b.decode]
+    law = np.array([[*made[id(r)][2], b.way, b.way_token] for r, b in zip(replicas, behind, strict=True)])
     state = np.zeros((many, R_COLUMNS), np.int64)
     state[:, [R_PARTIAL, R_FIRST, R_LAST, R_HEAD, R_TAIL]] = -1
     state[:, R_FREED] = limits[:, G_BLOCKS]
@@ -314,7 +380,7 @@ def new_batches(replicas: Sequence[Replica], requests: int) -> Batches:
     times[:, Y_NEXT] = np.inf
     total = int(starts[-1])
     return Batches(
-        limits, np.array([r.law.row() for r in replicas]), np.concatenate(tables), state, times,
+        limits, law, np.concatenate(tables), state, times,
         np.zeros(int(phases[-1]), np.int64), np.zeros(total, np.int64), np.zeros(total, np.int64),
         np.zeros(2 * total, np.int64), np.zeros(max(most), np.int64),
         np.zeros((requests, Q_COLUMNS), np.int64), np.full((requests, Z_COLUMNS), np.nan),

@@ -26,7 +26,7 @@ from agentflow.engine import batching_state as S
 from agentflow.engine import events_state as E
 from agentflow.engine import kernel as mc
 from agentflow.engine.batching_kernel import cancel as leave_replica
-from agentflow.engine.batching_kernel import change, submit
+from agentflow.engine.batching_kernel import change, decoded, fits, route, seconds_on_way, submit
 from agentflow.engine.constants import GOLDEN
 from agentflow.engine.helpers import OPTIONS, helper
 from agentflow.engine.kernel import (
@@ -669,24 +669,65 @@ def tokens_of(W, f):  # type: ignore[no-untyped-def]
     return max(np.int64(1), np.int64(W.ff[f, E.A_REASONING] + W.ff[f, E.A_OUT]))
 
 
+@inlined
+def fits_fleet(W, r, prompt, output):  # type: ignore[no-untyped-def]
+    """Whether a request fits replica r, and those that would decode it, alone."""
+    other = W.limits[r, S.G_DECODE]
+    return fits(W, r, prompt, output) and (other < 0 or fits(W, other, prompt, output))
+
+
+@inlined
+def keep_prefix(P, Q, W, f, r, slot, spec):  # type: ignore[no-untyped-def]
+    """A loop's history is cached only at the replica where it was computed; a step's declared prefix is at all."""
+    node, base = W.fi[f, E.F_NODE], slot * (Q.sizes[E.SZ_NODES] + 1)
+    prev = P.node_i[node, L.N_PREV]
+    if W.ff[f, E.A_CACHED] > 0.0 and P.spec_i[spec, L.S_CACHED] < 0 and W.si[base + prev, E.X_REPLICA] != r:
+        W.ff[f, E.A_CACHED] = 0.0
+    W.si[base + node, E.X_REPLICA] = r
+
+
+@compiled
+def hand_cache_over(P, W, f, r, clock):  # type: ignore[no-untyped-def]
+    """A prompt is done at a prefilling replica: its cache is on its way to those that decode, unless time is up."""
+    slot = W.fi[f, E.F_SLOT]
+    base = W.slot_f[slot, E.T_ARRIVAL]
+    prompt = W.ff[f, E.A_PROMPT]
+    W.request_f[f, S.Z_FINISHED] = -1.0
+    lands = clock + seconds_on_way(W, r, prompt) - base
+    bound = W.ff[f, E.A_T0] + P.spec_f[P.node_i[W.fi[f, E.F_NODE], L.N_SPEC], L.S_ATTEMPT]
+    if bound <= lands:
+        schedule(W, f, bound, E.K_END)
+    else:
+        schedule(W, f, lands, E.K_ARRIVE)
+
+
+@compiled
+def join_decode(P, W, f):  # type: ignore[no-untyped-def]
+    """A prompt's cache reaches the replicas that decode."""
+    r = route(W, W.limits[W.fi[f, E.F_REPLICA], S.G_DECODE], W.slot_i[W.fi[f, E.F_SLOT], E.I_RUN])
+    clock = W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + W.ff[f, E.A_END]
+    W.fi[f, E.F_REPLICA] = r
+    prompt = np.int64(W.ff[f, E.A_PROMPT])
+    submit(W, r, f, clock, prompt, np.int64(0), prompt, tokens_of(W, f))
+    watch(W, r)
+    bound = P.spec_f[P.node_i[W.fi[f, E.F_NODE], L.N_SPEC], L.S_ATTEMPT]
+    if bound < inf:
+        schedule(W, f, W.ff[f, E.A_T0] + bound, E.K_END)
+
+
 @compiled
 def join_batch(P, Q, W, O, f, fleet, tokens):  # type: ignore[no-untyped-def]
-    """An attempt reaches the least loaded of its replicas."""
-    first = np.int64(Q.fleet_first[fleet])
-    r = first
-    for other in range(first + 1, first + Q.fleet_many[fleet]):
-        if W.replica_i[other, S.R_RUNNING] + W.replica_i[other, S.R_WAITING] < (
-            W.replica_i[r, S.R_RUNNING] + W.replica_i[r, S.R_WAITING]
-        ):
-            r = np.int64(other)
+    """An attempt reaches the replica that the router of its fleet chooses."""
+    slot = W.fi[f, E.F_SLOT]
+    r = route(W, np.int64(Q.fleet_first[fleet]), W.slot_i[slot, E.I_RUN])
     spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
     now = W.ff[f, E.A_T0] + W.ff[f, E.A_NET]
     prompt, output = max(np.int64(1), np.int64(tokens)), tokens_of(W, f)
+    W.ff[f, E.A_PROMPT] = prompt
     W.fi[f, E.F_REPLICA] = r
     W.fi[f, E.F_CUT] = 0
     W.fi[f, E.F_ERR] = W.fi[f, E.F_KIND]
-    size = W.limits[r, S.G_BLOCK]
-    if W.fi[f, E.F_KIND] == L.TIMEOUT or (prompt + output + size - 2) // size > W.limits[r, S.G_BLOCKS]:
+    if W.fi[f, E.F_KIND] == L.TIMEOUT or not fits_fleet(W, r, prompt, output):
         if W.fi[f, E.F_KIND] != L.TIMEOUT:
             turn_away(P, Q, W, O, f, -1.0)
             W.fi[f, E.F_KIND] = L.CONTEXT_OVERFLOW
@@ -700,8 +741,10 @@ def join_batch(P, Q, W, O, f, fleet, tokens):  # type: ignore[no-untyped-def]
     W.ff[f, E.A_WAIT] = inf
     W.request_f[f, S.Z_FIRST] = -1.0
     W.request_f[f, S.Z_FINISHED] = -1.0
-    clock = W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + now
-    submit(W, r, f, clock, prompt, np.int64(W.ff[f, E.A_CACHED]), np.int64(0), output)
+    keep_prefix(P, Q, W, f, r, slot, spec)
+    clock = W.slot_f[slot, E.T_ARRIVAL] + now
+    here = output if W.limits[r, S.G_DECODE] < 0 else np.int64(1)
+    submit(W, r, f, clock, prompt, np.int64(W.ff[f, E.A_CACHED]), np.int64(0), here)
     watch(W, r)
     bound = min(P.spec_f[spec, L.S_ATTEMPT], P.spec_f[spec, L.S_IDLE])
     if bound < inf:
@@ -728,7 +771,7 @@ def stop_batched(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
         W.ff[f, E.A_PREFILL] = first - base - W.ff[f, E.A_NET] - W.ff[f, E.A_WAIT]
         gaps = np.float64(tokens_of(W, f) - 1)
         if not finished:
-            gaps = np.float64(max(0, W.request_i[f, S.Q_DONE] - W.request_i[f, S.Q_PROMPT])) + 0.5
+            gaps = np.float64(decoded(W, r, f)) + 0.5
         if gaps > 0.0:
             W.ff[f, E.A_GAP] = max(length - (first - base), 1e-12) / gaps
 
@@ -759,13 +802,16 @@ def change_batch(P, Q, W, O, r, clock):  # type: ignore[no-untyped-def]
         now = clock - arrival
         now += max(0.0, clock - (arrival + now))  # not before now by rounding
         broken = W.fi[f, E.F_KIND] >= 0 and W.fi[f, E.F_AT] == L.AT_FIRST
-        if what & S.NOTE_LAST or broken:
+        if what & S.NOTE_LAST and not broken and W.limits[r, S.G_DECODE] >= 0 and tokens_of(W, f) > 1:
+            hand_cache_over(P, W, f, r, clock)
+        elif what & S.NOTE_LAST or broken:
             schedule(W, f, now, E.K_END)
         elif P.spec_f[spec, L.S_IDLE] < P.spec_f[spec, L.S_ATTEMPT]:
             W.fi[f, E.F_GEN] = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
             if P.spec_f[spec, L.S_ATTEMPT] < inf:
                 schedule(W, f, W.ff[f, E.A_T0] + P.spec_f[spec, L.S_ATTEMPT], E.K_END)
-        if what == S.NOTE_FIRST and not broken and Q.client[E.O_CHUNK] > 0.0:
+        more = W.request_f[f, S.Z_FINISHED] < 0.0
+        if what & S.NOTE_FIRST and more and not broken and Q.client[E.O_CHUNK] > 0.0:
             W.ff[f, E.A_SHOWN] = burst(Q, W, f, clock, Q.client[E.O_CHUNK])
     watch(W, r)
 
@@ -1028,6 +1074,9 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
 @compiled
 def reach(P, Q, W, O, f):  # type: ignore[no-untyped-def]
     """An attempt reaches its backend: first its rate limit, then its slots."""
+    if W.fi[f, E.F_STATE] == E.BATCHED:
+        join_decode(P, W, f)
+        return
     q, r = -2 - W.fi[f, E.F_LIMIT], W.fi[f, E.F_RES]
     if q >= 0 and not admit(P, Q, W, O, f, q):
         return
@@ -1503,6 +1552,7 @@ def enter(P, Q, W, O, slot, node, now, crit):  # type: ignore[no-untyped-def]
     W.si[v, L.V_BACKEND] = -1
     W.si[v, L.V_FALLBACK] = 0
     W.si[v, E.X_FLIGHT] = -1
+    W.si[v, E.X_REPLICA] = -1
     W.si[v, E.X_GUARDS] = 0
 
 

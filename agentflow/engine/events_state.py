@@ -20,10 +20,10 @@ from agentflow.result import HIST_BINS
 
 # visits: status of one under way, and columns of W.si after those of the layout
 RUNNING = 8
-(X_PEND, X_FLIGHT, X_GUARDS, X_ITER, X_DONE, X_FAILED, X_HEAD, X_TAIL, X_NEXT) = range(
-    L.VISIT_COLUMNS, L.VISIT_COLUMNS + 9
+(X_PEND, X_FLIGHT, X_GUARDS, X_ITER, X_DONE, X_FAILED, X_HEAD, X_TAIL, X_NEXT, X_REPLICA) = range(
+    L.VISIT_COLUMNS, L.VISIT_COLUMNS + 10
 )
-X_COLUMNS = L.VISIT_COLUMNS + 9
+X_COLUMNS = L.VISIT_COLUMNS + 10
 
 # events that happen at one moment happen in this order
 (K_END, K_ARRIVE, K_STREAM, K_REPLICA, K_HEDGE, K_TODO, K_DEADLINE, K_USER) = range(8)
@@ -64,8 +64,9 @@ I_COLUMNS = 12
     A_SET_OUT,
     A_FLOW,  # core-seconds a second that its chunks ask for
     A_SHOWN,  # how late the client shows its first token
-) = range(22)
-A_COMP = 22
+    A_PROMPT,  # tokens that a replica that batches computes
+) = range(23)
+A_COMP = 23
 A_COLUMNS = A_COMP + L.NCOMP
 (
     F_SLOT,

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from agentflow.engine import events_state as E
-from agentflow.engine.batching_state import Batches, Replica, StepLaw, StepTable, grow_requests, new_batches
+from agentflow.engine.batching_state import (
+    POLICIES,
+    Batches,
+    Behind,
+    Replica,
+    StepLaw,
+    StepTable,
+    grow_requests,
+    new_batches,
+)
 from agentflow.engine.state import new_output
 from agentflow.plan import Breaker, Client, Fleet, Limiter, Plan, Resource
 from agentflow.plan import layout as L
@@ -190,14 +199,29 @@ def _replica(fleet: Fleet) -> Replica:
     """Make one of a fleet's replicas."""
     table = StepTable(fleet.plain_seconds, fleet.mixed_seconds, fleet.sequence, fleet.kv, fleet.mixed_kv, fleet.pair)
     rules = {"asynchronous": fleet.asynchronous, "prefix_cache": fleet.prefix_cache}
-    return Replica(table, fleet.token_budget, fleet.max_sequences, fleet.kv_blocks, **rules)
+    return Replica(
+        table, fleet.token_budget, fleet.max_sequences, fleet.kv_blocks, tokens_per_step=fleet.tokens_per_step, **rules
+    )
+
+
+def _routers(fleets: Sequence[Fleet]) -> list[Behind]:
+    """Write the router before each fleet's replicas."""
+    first = np.cumsum([0, *(fleet.replicas for fleet in fleets)]).tolist()
+    return [
+        Behind(
+            fleet.replicas, POLICIES[fleet.router], fleet.spill, -1 if fleet.decode is None else first[fleet.decode],
+            fleet.handover, fleet.handover_per_token,
+        )
+        for fleet in fleets
+    ]  # fmt: skip
 
 
 def _fleets_of(backends: int, fleets: Sequence[Fleet]) -> I32:
     """Fleet of each backend, or -1."""
     found = np.full(backends + 1, -1, np.int32)
     for number, fleet in enumerate(fleets):
-        found[fleet.backend] = number
+        if fleet.backend is not None:
+            found[fleet.backend] = number
     return found
 
 
@@ -231,7 +255,7 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
         row[E.R_MAX_QUEUE] = UNBOUNDED if r.max_queue is None else r.max_queue
     limit_f, limit_i = _limits([q for q in plan.limits for _ in range(copies_of(q, tenants))])
     breaker_f, breaker_i = _breakers(plan.breakers)
-    replicas = [_replica(fleet) for fleet in plan.fleets for _ in range(fleet.replicas)] or [IDLE]
+    replicas = [made for fleet in plan.fleets for made in [_replica(fleet)] * fleet.replicas] or [IDLE]
     pools = E.Pools(
         heap_t=np.zeros(0),
         heap_k=np.zeros(0, np.int64),
@@ -262,7 +286,7 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
         arrive_tenant=np.zeros(0, np.int32),
         replica_due=np.full(len(replicas), np.inf),
         replica_gen=np.zeros(len(replicas), np.int64),
-        **new_batches(replicas, 0)._asdict(),
+        **new_batches(replicas, 0, _routers(plan.fleets))._asdict(),
     )
     pools.counter[[E.C_FREE_SLOT, E.C_FREE_FLIGHT]] = -1
     pools.counter[E.C_STOP] = UNBOUNDED

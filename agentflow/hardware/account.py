@@ -93,6 +93,6 @@ def call_price(
         raise ValueError(f"{deployment.name} gives no usd_per_chip_hour")
     second = deployment.usd_per_chip_hour / 3600 * deployment.chips
     requests = serve(deployment, concurrency, input_tokens, output_tokens).tokens_per_second / output_tokens
-    whole = second * deployment.replicas / requests
+    whole = second * deployment.all_replicas / requests
     prompt = min(second * prefill_time(deployment, input_tokens), whole)
     return prompt / input_tokens, (whole - prompt) / output_tokens

@@ -121,20 +121,25 @@ def decode_step(deployment: Deployment, batch: float, context: float) -> StepTim
     With diffusion the step is one refinement pass.
     """
     verify = step_time(step_demand(deployment, batch, context), constants(deployment))
-    speculation = deployment.speculation
-    if speculation is None or deployment.diffusion:
+    if deployment.speculation is None or deployment.diffusion:
         return verify
-    if speculation.draft_seconds is not None:
-        draft = speculation.draft_seconds
-    else:
-        cost = speculation.draft_cost
-        if cost is None:
-            cost = 1.5 / deployment.model.layers  # multi-token prediction: one layer and an output projection
-        draft = verify.total * cost
-    extra = speculation.draft_tokens * draft
+    extra = draft_time(deployment, verify.total)
     return StepTime(
         verify.compute, verify.weights, verify.kv, verify.links, verify.overhead + extra, verify.total + extra
     )
+
+
+def draft_time(deployment: Deployment, verify: float) -> float:
+    """Seconds for all drafts of a step whose check takes `verify` seconds; 0 without speculation."""
+    speculation = deployment.speculation
+    if speculation is None:
+        return 0.0
+    if speculation.draft_seconds is not None:
+        return speculation.draft_tokens * speculation.draft_seconds
+    cost = speculation.draft_cost
+    if cost is None:
+        cost = 1.5 / deployment.model.layers  # multi-token prediction: one layer and an output projection
+    return speculation.draft_tokens * verify * cost
 
 
 def tokens_per_step(deployment: Deployment) -> float:
@@ -226,8 +231,15 @@ def first_token(
     behind = c.queueing * queue_behind(work, rank, decoding) + c.clumping * work * others
     slowed = decoding + output_tokens * interference(deployment, running, input_tokens, output_tokens)
     place = _wait_for_place(deployment, concurrency, running, slowed)
-    handling = c.request_overhead * (c.speculation_prefill if deployment.speculation else 1.0)
-    return FirstToken(handling, own, c.prefill_steps * float(step), behind, c.queue_cost * others, place)
+    return FirstToken(
+        handling_seconds(deployment), own, c.prefill_steps * float(step), behind, c.queue_cost * others, place
+    )
+
+
+def handling_seconds(deployment: Deployment) -> float:
+    """Seconds of a request before its replica knows of it."""
+    c = constants(deployment)
+    return c.request_overhead * (c.speculation_prefill if deployment.speculation else 1.0)
 
 
 def queue_behind(work: float, population: float, decoding: float) -> float:

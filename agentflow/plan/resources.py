@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from agentflow.errors import PlanError
-from agentflow.hardware import cache_blocks, iteration_table
-from agentflow.hardware.serving import constants
+from agentflow.hardware import cache_blocks, handover_seconds, iteration_table
+from agentflow.hardware.serving import handling_seconds, tokens_per_step
 from agentflow.schema import Backend
+from agentflow.schema.deployment import Deployment
 
 BUCKETS = ("rpm", "rpd", "tpm", "tpd", "itpm", "otpm")
 """The buckets of a rate limit, in the order of `Limiter.bounds`."""
@@ -157,8 +158,8 @@ class Fleet:
     Parameters
     ----------
     name : str
-    backend : int
-        Row of the plan's backends.
+    backend : int, optional
+        Row of the plan's backends; none has those that only decode what others have prefilled.
     replicas : int
     token_budget, max_sequences, kv_blocks : int
         Bounds of a step and of the cache of each, as of `engine.batching_state.Replica`.
@@ -168,10 +169,20 @@ class Fleet:
         Seconds of steps, as of `hardware.IterationTable`.
     asynchronous, prefix_cache : bool
         As of `engine.batching_state.Replica`.
+    tokens_per_step : float
+        Tokens that a step yields of each sequence that decodes.
+    router : str
+        `least_loaded`, `round_robin` or `prefix_affinity`.
+    spill : int
+        With `prefix_affinity`: requests that a run's own replica may have more than the least loaded.
+    decode : int, optional
+        Place among the plan's fleets of the one to which it hands caches over.
+    handover, handover_per_token : float
+        Seconds of that: fixed, for each token of the prompt.
     """
 
     name: str
-    backend: int
+    backend: int | None
     replicas: int
     token_budget: int
     max_sequences: int
@@ -185,12 +196,18 @@ class Fleet:
     pair: float
     asynchronous: bool = True
     prefix_cache: bool = True
+    tokens_per_step: float = 1.0
+    router: str = "least_loaded"
+    spill: int = 8
+    decode: int | None = None
+    handover: float = 0.0
+    handover_per_token: float = 0.0
 
 
 def fleets_of(names: Sequence[str], backends: Iterable[Backend]) -> tuple[Fleet, ...]:
-    """Make the fleets of a plan's backends that are deployments.
+    """Make the fleets of a plan's backends that are deployments; a disaggregated one has two.
 
-    Those that speculate, diffuse or prefill elsewhere keep their law: an iteration of theirs is no such step.
+    Those that diffuse keep their law: see `keeps_its_law`.
 
     Parameters
     ----------
@@ -201,34 +218,58 @@ def fleets_of(names: Sequence[str], backends: Iterable[Backend]) -> tuple[Fleet,
     Raises
     ------
     PlanError
-        If one has a capacity besides.
+        If one has a capacity besides, or a router that looks for prefixes which nothing keeps.
     """
-    found: dict[str, Fleet] = {}
+    found: list[Fleet] = []
+    seen: set[str] = set()
     for backend in backends:
         law = backend.law.deployment
-        if law is None or backend.name in found:
+        if law is None or backend.name in seen or keeps_its_law(backend):
             continue
-        d = law.deployment
-        if d.speculation is not None or d.diffusion is not None or d.disaggregated:
-            continue
-        if backend.capacity is not None:
-            raise PlanError(
-                f"{backend.name} is a deployment, whose batch says how many calls it serves; leave its capacity out"
-            )
-        budget = d.chunk_tokens
-        most = min(d.max_batch, budget)
-        table = iteration_table(d, most, budget)
-        found[backend.name] = Fleet(
-            backend.name,
-            list(names).index(backend.name),
-            d.replicas,
-            budget,
-            most,
-            cache_blocks(d),
-            constants(d).request_overhead,
-            **{name: getattr(table, name) for name in STEPS},
+        seen.add(backend.name)
+        _check(backend, law.deployment)
+        fleet = _fleet(backend.name, list(names).index(backend.name), law.deployment)
+        found += _split(fleet, law.deployment, len(found)) if law.deployment.disaggregated else [fleet]
+    return tuple(found)
+
+
+def keeps_its_law(backend: Backend) -> bool:
+    """Whether a deployment does not batch under load: an iteration of a diffusion model is no such step."""
+    law = backend.law.deployment
+    return law is not None and law.deployment.diffusion is not None
+
+
+def _check(backend: Backend, d: Deployment) -> None:
+    if backend.capacity is not None:
+        raise PlanError(
+            f"{backend.name} is a deployment, whose batch says how many calls it serves; leave its capacity out"
         )
-    return tuple(found.values())
+    if d.router == "prefix_affinity" and backend.cache is None:
+        raise PlanError(
+            f"{backend.name} has a router that looks for cached prefixes, and no prefix cache; "
+            "give the backend a cache, or the deployment another router"
+        )
+
+
+def _fleet(name: str, row: int, d: Deployment) -> Fleet:
+    """Make the fleet of a deployment whose replicas do everything."""
+    budget, unit = d.chunk_tokens, tokens_per_step(d)
+    most = max(min(d.max_batch, int(budget / unit)), 1)
+    table = iteration_table(d, most, budget)
+    seconds = {name: getattr(table, name) for name in STEPS}
+    return Fleet(
+        name, row, d.replicas, budget, most, cache_blocks(d), handling_seconds(d), **seconds,
+        tokens_per_step=unit, router=d.router, spill=d.balance_threshold,
+    )  # fmt: skip
+
+
+def _split(fleet: Fleet, d: Deployment, place: int) -> list[Fleet]:
+    """Let prompts have replicas of their own, which hand their caches over to those that decode."""
+    prefill = replace(
+        fleet, name=f"{fleet.name} (prefill)", replicas=d.prefill_replicas or d.replicas, decode=place + 1,
+        handover=d.chip.link_latency, handover_per_token=handover_seconds(d),
+    )  # fmt: skip
+    return [prefill, replace(fleet, name=f"{fleet.name} (decode)", backend=None, overhead=0.0)]
 
 
 STEPS = ("plain_seconds", "mixed_seconds", "sequence", "kv", "mixed_kv", "pair")

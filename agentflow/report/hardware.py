@@ -92,6 +92,8 @@ def deployment_line(d: Deployment) -> str:
     split = ", ".join(f"{name} {n}" for name, n in ways if n > 1)
     weights = d.weights or d.model.weights
     copies = f", {d.replicas} replicas" if d.replicas > 1 else ""
+    if d.disaggregated:
+        copies = f", {d.all_replicas - d.replicas} replicas that prefill and {d.replicas} that decode"
     tail = f" ({split})" if split else ""
     return f"{d.model.name} in {weights} on {d.chips} x {d.chip.name}{tail} with {d.engine.name}{copies}"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from agentflow.schema._base import Model as Base
 from agentflow.schema._base import problem
 from agentflow.schema.hardware import Chip, HardwareDocument, Layers, Model
-from agentflow.schema.quantities import Bytes, Chips, Dtype, Factor, OrName, TokenRate, Utilisation
+from agentflow.schema.quantities import Bandwidth, Bytes, Chips, Dtype, Factor, OrName, TokenRate, Utilisation
 from agentflow.schema.scalars import PositiveTokens, Seconds, Usd
 
 
@@ -184,7 +184,12 @@ class Deployment(HardwareDocument):
     expert_parallel : bool
         Whole experts a chip instead of slices of all.
     replicas : int
-        Copies of it all that share the requests.
+        Copies of it all that share the requests; if `disaggregated` those that decode.
+    router : str
+        Which replica a request goes to, under load: the `least_loaded` (fewest requests that run or wait),
+        `round_robin`, or by `prefix_affinity` the one where the run's earlier requests went, whose cache knows them.
+    balance_threshold : int
+        With `prefix_affinity`: a replica with more requests than this beyond the least loaded is passed over.
     weights, expert_weights : dtype
         Override the model's.
     kv : dtype
@@ -200,7 +205,11 @@ class Deployment(HardwareDocument):
     diffusion : Diffusion
         Of a diffusion model.
     disaggregated : bool
-        Prompts are prefilled by other replicas, so that they never slow decoding down.
+        Prompts are prefilled by other replicas, so that they never slow decoding down; their caches are handed over.
+    prefill_replicas : int
+        How many those are; by default as many as `replicas`.
+    kv_transfer_bandwidth : bytes/s
+        At which each chip sends its share of a cache from there; by default that of the chip's links.
     usd_per_chip_hour : dollars
         Price of a chip.
     """
@@ -213,6 +222,8 @@ class Deployment(HardwareDocument):
     attention_data_parallel: Chips = 1
     expert_parallel: bool = False
     replicas: Chips = 1
+    router: Literal["least_loaded", "round_robin", "prefix_affinity"] = "least_loaded"
+    balance_threshold: Annotated[int, Field(ge=0, le=1_000_000)] = 8
     weights: Dtype | None = None
     expert_weights: Dtype | None = None
     kv: Dtype = "bf16"
@@ -222,7 +233,30 @@ class Deployment(HardwareDocument):
     speculation: Speculation | None = None
     diffusion: Diffusion | None = None
     disaggregated: bool = False
+    prefill_replicas: Chips | None = None
+    kv_transfer_bandwidth: Bandwidth | None = None
     usd_per_chip_hour: Usd | None = None
+
+    @model_validator(mode="after")
+    def _handed_over(self) -> Self:
+        for name in ("prefill_replicas", "kv_transfer_bandwidth"):
+            if getattr(self, name) is not None and not self.disaggregated:
+                raise problem(f"{name} counts only where prefill and decode are apart",
+                              "write disaggregated: true, or leave it out", name)  # fmt: skip
+        if self.disaggregated and self.kv_transfer_bandwidth is None and self.chip.link_bandwidth is None:
+            raise problem(
+                f"a cache cannot be handed over: {self.chip.name} has no links",
+                "write kv_transfer_bandwidth, such as 25 GB/s, or leave disaggregated out", "disaggregated",
+            )  # fmt: skip
+        if self.balance_threshold != 8 and self.router != "prefix_affinity":
+            raise problem(f"balance_threshold counts only with prefix_affinity, not with {self.router}",
+                          "write router: prefix_affinity, or leave it out", "balance_threshold")  # fmt: skip
+        return self
+
+    @property
+    def all_replicas(self) -> int:
+        """Replicas that decode, and those that only prefill."""
+        return self.replicas + ((self.prefill_replicas or self.replicas) if self.disaggregated else 0)
 
     @property
     def chips(self) -> int:

@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from agentflow.result import COMPONENTS, HIST_BINS, HIST_OFFSET, HIST_SHIFT, Result
-
-
-def hist_index(seconds: ArrayLike) -> NDArray[np.int64]:
-    """The bins of durations, as the kernels count them: `(float64 bits >> 45) - HIST_OFFSET`, cut to [0, HIST_BINS)."""
-    bits = np.asarray(seconds, dtype=np.float64).view(np.int64)
-    clipped: NDArray[np.int64] = np.clip((bits >> HIST_SHIFT) - HIST_OFFSET, 0, HIST_BINS - 1)
-    return clipped
+from agentflow.result import COMPONENTS, HIST_BINS, Result, hist_index
 
 
 def made(e2e: Any, *, seed: int = 0, step: str = "write", **changes: Any) -> Result:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentflow.errors import AgentflowError
-from agentflow.result import HIST_BINS, hist_edges, hist_quantile, hist_value, load_result
-from tests.analysis.made import hist_index, lognormal, made
+from agentflow.result import HIST_BINS, hist_edges, hist_index, hist_quantile, hist_value, load_result
+from tests.analysis.made import lognormal, made
 
 
 @given(st.floats(min_value=2.0**-13, max_value=2.0**24, exclude_max=True))

@@ -23,6 +23,7 @@ class Sequence_:
     output: int
     cached: int
     known: int  # tokens that are there to compute: the prompt and what was generated
+    stride: int = 1  # tokens that a step yields once it decodes
     computed: int = 0
     blocks: list[int] = field(default_factory=list)
     contents: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -86,7 +87,7 @@ class Reference:
         """Blocks of a preempted request whose content is still its own."""
         by_place = {place: block for block, (who, place) in self.owner.items() if who == s.number}
         hits: list[int] = []
-        for place in range((s.known - 1) // self.config.block_size):
+        for place in range((s.known - s.stride) // self.config.block_size):
             if place not in by_place:
                 break
             hits.append(by_place[place])
@@ -97,14 +98,14 @@ class Reference:
     def preempt(self, s: Sequence_) -> None:
         self.running.remove(s)
         decoding = s.computed >= s.known
-        full = (s.computed - (self.config.asynchronous if decoding else 0)) // self.config.block_size
+        full = (s.computed - (s.stride * self.config.asynchronous if decoding else 0)) // self.config.block_size
         for place, block in enumerate(s.blocks[:full] if self.config.prefix_cache else []):
             self.owner[block] = (s.number, place)
         self.give_back(s)
         if s.over:
             return
         if decoding:
-            s.known = s.computed + 1
+            s.known = s.computed + s.stride
         s.computed, s.resumed = 0, True
         s.preempted += 1
         self.waiting.appendleft(s)
@@ -120,7 +121,7 @@ class Reference:
             if s.over:
                 continue
             decoding = s.computed >= s.known
-            tokens = 1 if decoding else min(s.known - s.computed, budget)
+            tokens = s.stride if decoding else min(s.known - s.computed, budget)
             while not (fits := self.take(s, s.computed + tokens)):
                 last = self.running[-1]
                 self.preempt(last)
@@ -153,12 +154,12 @@ class Reference:
         return self.step(chunks) if chunks else None
 
     def step(self, chunks: list[tuple[Sequence_, int, bool]]) -> Step:
-        pairs = sum(n * s.computed + n * (n + 1) / 2 for s, n, decoding in chunks if not decoding)
+        pairs = sum(n * s.computed + n * (n + s.stride) / 2 for s, n, decoding in chunks if not decoding)
         yields = []
         for s, n, _ in chunks:
             s.computed += n
             if s.computed >= s.known:
-                s.emitted += 1
+                s.emitted += s.stride if s.emitted else 1
                 yields.append((s, s.emitted == 1, s.over))
         tokens, kv = sum(n for _, n, _ in chunks), sum(s.computed for s, _, _ in chunks)
         self.most_tokens = max(self.most_tokens, tokens)
@@ -166,7 +167,8 @@ class Reference:
         held = sum(len(s.blocks) for s in self.running)
         self.most_blocks = max(self.most_blocks, held)
         assert held + len(self.free) == self.config.kv_blocks
-        return Step(tokens, self.config.law.seconds(tokens, len(chunks), kv, pairs), yields)
+        counted = tokens if pairs else len(chunks)
+        return Step(tokens, self.config.law.seconds(counted, len(chunks), kv, pairs), yields)
 
     # --- time
 
@@ -204,7 +206,7 @@ class Reference:
 
 
 def aligned(config: Replica, prompt: int, cached: int) -> int:
-    return min(cached, prompt - 1) // config.block_size * config.block_size
+    return min(cached, prompt - int(config.tokens_per_step)) // config.block_size * config.block_size
 
 
 def reference_serve(
@@ -222,6 +224,7 @@ def reference_serve(
     on_way: list[tuple[float, int]] = []
     ended: dict[int, Sequence_] = {}
     began: dict[int, Sequence_] = {}
+    one = int(fleet.replicas[0].tokens_per_step)
 
     def route(first: int, many: int, key: int) -> Reference:
         load = [len(r.running) + len(r.waiting) for r in replicas[first : first + many]]
@@ -242,14 +245,14 @@ def reference_serve(
             break
         if arrives <= busy.ends and arrives <= lands:
             r = route(0, prefills, keys[pos])
-            s = Sequence_(pos, prompts[pos], 1 if decodes else outputs[pos], 0, prompts[pos])
+            s = Sequence_(pos, prompts[pos], 1 if decodes else outputs[pos], 0, prompts[pos], one)
             s.cached = aligned(r.config, s.prompt, cached[pos])
             r.submit(s, arrives)
             pos += 1
         elif lands <= busy.ends:
             _, q = heapq.heappop(on_way)
             r = route(prefills, decodes, keys[q])
-            s = Sequence_(q, prompts[q], outputs[q], prompts[q], prompts[q] + 1, emitted=1)
+            s = Sequence_(q, prompts[q], outputs[q], prompts[q], prompts[q] + one, one, emitted=1)
             s.scheduled, s.first = began[q].scheduled, began[q].first
             r.submit(s, lands)
         else:

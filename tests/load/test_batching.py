@@ -42,16 +42,18 @@ def laws(draw: st.DrawFn) -> StepLaw:
 
 
 @st.composite
-def replicas(draw: st.DrawFn, longest: int) -> Replica:
+def replicas(draw: st.DrawFn, longest: int, stride: int = 1) -> Replica:
+    """Replicas; lengths are multiples of what a step yields, so that a reference can count tokens."""
     size = draw(st.integers(1, 9))
     most = draw(st.integers(1, 12))
     least = -(-(longest - 1) // size)
     return Replica(
         draw(laws()),
-        token_budget=draw(st.integers(most, most + 60)),
+        token_budget=stride * draw(st.integers(most, most + 60)),
         max_sequences=most,
         kv_blocks=draw(st.integers(least, 4 * least + 4)),
-        block_size=size,
+        block_size=size * stride,
+        tokens_per_step=stride,
         asynchronous=draw(st.booleans()),
         reserve_prompt=draw(st.booleans()),
         prefix_cache=draw(st.booleans()),
@@ -65,10 +67,12 @@ def loads(draw: st.DrawFn) -> tuple[Fleet, np.ndarray, np.ndarray, np.ndarray, n
     prompts, outputs = rng.integers(1, draw(st.integers(2, 150)), many), rng.integers(1, draw(st.integers(2, 60)), many)
     gap = draw(st.sampled_from([0.0, 0.01, 0.3, 5.0]))
     arrivals = np.cumsum(rng.exponential(1.0, many) * gap)
-    longest = int((prompts + outputs).max())
+    longest, stride = int((prompts + outputs).max()) + 1, draw(st.sampled_from([1, 1, 2, 5]))
+    prompts = prompts * stride
+    outputs = np.maximum(outputs * stride - rng.integers(0, stride, many), 1)
     fleet = Fleet(
-        [draw(replicas(longest)) for _ in range(draw(st.integers(1, 3)))],
-        [draw(replicas(longest + 1)) for _ in range(draw(st.integers(0, 2)))],
+        [draw(replicas(longest, stride)) for _ in range(draw(st.integers(1, 3)))],
+        [draw(replicas(longest + 1, stride)) for _ in range(draw(st.integers(0, 2)))],
         policy=draw(st.sampled_from(["round_robin", "least_loaded", "prefix_affinity"])),
         spill=draw(st.integers(0, 5)),
         handover_seconds=draw(st.floats(0, 0.1)),

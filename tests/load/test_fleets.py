@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,15 +13,17 @@ from hypothesis import strategies as st
 
 from agentflow.analysis.loading.load import report_load
 from agentflow.analysis.scenario import Scenario, plan_of, simulate
-from agentflow.documents import resolve_backend
+from agentflow.documents import load_deployment, resolve_backend
+from agentflow.documents.served import served_backend
 from agentflow.engine import Shape, run_load, run_plan
 from agentflow.engine.arrivals import Given, Renewal
 from agentflow.engine.batching import Fleet as Replicas
 from agentflow.engine.batching import serve
 from agentflow.engine.events_tables import _replica
-from agentflow.errors import PlanError
+from agentflow.errors import DocumentError, PlanError
 from agentflow.plan import Plan
-from agentflow.schema import Backend
+from agentflow.result import Result
+from agentflow.schema import Backend, Deployment, Workflow
 from tests.agreement import _columns
 from tests.load.contended import limited
 from tests.load.fleet_reference import BatchGates
@@ -28,12 +31,13 @@ from tests.load.uncontended import run_events
 from tests.make import chat, fan, served, slow_deployment, tool, workflow
 from tests.reference.load import simulate_load
 
-COUNT = {"lognormal": {"p50": 30, "p95": 90}}
+Json = dict[str, Any]
+COUNT: Json = {"lognormal": {"p50": 30, "p95": 90}}
 
 
-def place(**more: object) -> Backend:
-    law = {"deployment": {"deployment": slow_deployment(max_batch=4, chunk_tokens=16, **more)}}
-    return served("own", law)
+def place(cache: Json | None = None, network: object = None, **more: object) -> Backend:
+    law = {"deployment": slow_deployment(max_batch=4, chunk_tokens=16, **more), "network": network}
+    return served("own", {"deployment": law}) if cache is None else served("own", {"deployment": law}, cache=cache)
 
 
 def plan_at(backend: Backend, steps: dict[str, object], **more: object) -> Plan:
@@ -149,22 +153,167 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_workflows_at_replicas_agree_with_the_reference(seed: int) -> None:
-    """Steps, joins, retries, hedges and cuts of runs that share batches, beside a replica that goes step by step."""
-    made, backend = workflow(STEPS), place(replicas=2)
+def beside_the_reference(backend: Backend, made: Workflow, seed: int, runs: int, gap: float, blocks: int) -> Result:
+    """Simulate runs at replicas that go from change to change, and at the reference's, which go step by step."""
     plan = plan_of(Scenario("x", made, {"*": backend}), loaded=True)
-    (fleet,) = plan.fleets
-    plan = replace(plan, fleets=(replace(fleet, kv_blocks=14),))
-    configs = {"own": [_replica(plan.fleets[0])] * 2}
-    times = [3.71 * k for k in range(25)]
-    result = run_events(plan, len(times), seed, Given(times=tuple(times)))
+    plan = replace(plan, fleets=tuple(replace(fleet, kv_blocks=blocks) for fleet in plan.fleets))
+    first, *others = plan.fleets
+    times = [gap * k for k in range(runs)]
+    result = run_events(plan, runs, seed, Given(times=tuple(times)))
+    configs = {"own": [_replica(first)] * first.replicas}
+    decode = {"own": [made for fleet in others for made in [_replica(fleet)] * fleet.replicas]}
     expected, _ = simulate_load(
         made, {"*": backend}, seed, times,
-        gates_of=lambda clock: BatchGates(clock, configs, {"own": fleet.overhead}),
+        gates_of=lambda clock: BatchGates(
+            clock, configs, {"own": first.overhead}, first.router, first.spill, decode,
+            (first.handover, first.handover_per_token),
+        ),
     )  # fmt: skip
     found = [f"run {run}: {text}" for run, want in enumerate(expected) for text in _columns(result, run, want)]
     assert found == []
-    assert result.load is not None
     assert result.step_attempts.sum() > result.step_calls.sum()
+    return result
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_workflows_at_replicas_agree_with_the_reference(seed: int) -> None:
+    """Steps, joins, retries, hedges and cuts of runs that share batches, beside a replica that goes step by step."""
+    result = beside_the_reference(place(replicas=2), workflow(STEPS), seed, 25, 3.71, 14)
+    assert result.load is not None
     assert (result.load.fleet_use[0, 0, 1] > 0) == (seed not in (1, 5)), "how many of the seeds preempt"
+
+
+HISTORY = {
+    "talk": {
+        "type": "loop", "max_iterations": 5, "continue_probability": 0.8,
+        "steps": {
+            "say": chat(COUNT, input_tokens={"own": COUNT, "history": True}, errors={"server_error": 0.15},
+                        retry={"max_attempts": 3}, timeout={"attempt": 300.0, "idle": 150.0}),
+        },
+    },
+    "look": fan(3, {"read": chat(COUNT, input_tokens=COUNT, cached_input_tokens=16)}, "talk", join={"quorum": 2}),
+    "end": chat(COUNT, "look", input_tokens=COUNT, cached_input_tokens=32),
+}  # fmt: skip
+APART: Json = {"disaggregated": True, "kv_transfer_bandwidth": 1e4, "prefill_replicas": 2}
+
+
+@pytest.mark.parametrize("router", ["least_loaded", "round_robin", "prefix_affinity"])
+@pytest.mark.parametrize("apart", [{}, APART], ids=["together", "apart"])
+@pytest.mark.parametrize("drafts", [{}, {"speculation": {"draft_tokens": 3, "tokens_per_step": 2}}], ids=["", "drafts"])
+def test_routers_hand_overs_and_drafts_agree_with_the_reference(router: str, apart: Json, drafts: Json) -> None:
+    apart_by = {"exponential": {"mean": 0.5}}  # requests that ended in one step do not come back at one moment
+    backend = place(replicas=3, router=router, cache={"block": 16}, network=apart_by, **apart, **drafts)
+    for seed in range(4):
+        both = beside_the_reference(backend, workflow(HISTORY), seed, 25, 21.7, 40)
+        assert both.cached_input_tokens.sum() > 0
+        assert np.bincount(both.outcome)[0] > 2
+
+
+def run_loop(router: str, rate: float = 0.02, runs: int = 400, **more: object) -> Result:
+    backend = place(replicas=4, router=router, cache={}, **more)
+    plan = plan_at(backend, {"talk": HISTORY["talk"]})
+    return run_events(plan, runs, 0, Renewal(per_second=rate))
+
+
+def test_a_run_s_prefix_is_found_where_its_router_sends_it() -> None:
+    hits = {
+        router: float(result.cached_input_tokens.sum() / result.input_tokens.sum())
+        for router in ("round_robin", "least_loaded", "prefix_affinity")
+        for result in [run_loop(router)]
+    }
+    assert hits["prefix_affinity"] > 1.5 * hits["round_robin"]
+    assert hits["prefix_affinity"] > hits["least_loaded"]
+    one = run_events(plan_at(place(cache={}), {"talk": HISTORY["talk"]}), 400, 0, Renewal(per_second=0.005))
+    assert hits["prefix_affinity"] == pytest.approx(one.cached_input_tokens.sum() / one.input_tokens.sum(), rel=0.05)
+
+
+def test_a_busy_fleet_waits_less_if_the_least_loaded_is_chosen() -> None:
+    size = {"mixture": [{"weight": 0.9, "value": 10}, {"weight": 0.1, "value": 200}]}
+    waits = {}
+    for router in ("round_robin", "least_loaded"):
+        plan = plan_at(place(replicas=4, router=router), {"a": chat(size, input_tokens=8)})
+        result = run_events(plan, 3_000, 1, Renewal(per_second=0.12))
+        waits[router] = float(result.step_component_s[0, result.components.index("queue")])
+    assert 0 < waits["least_loaded"] < 0.8 * waits["round_robin"]
+
+
+def real(**more: object) -> Backend:
+    found = Deployment.model_validate(load_deployment("llama-3.1-8b-h100").model_dump(by_alias=True) | more)
+    return served_backend(found, "own")
+
+
+def test_prompts_elsewhere_do_not_slow_answers_down() -> None:
+    """Seconds a token, of the tenth of runs that have the slowest: at one replica prompts come between, apart not."""
+    tpot = {}
+    for name, more in (("together", {}), ("apart", {"disaggregated": True, "prefill_replicas": 2})):
+        plan = plan_at(real(chunk_tokens=2048, **more), {"a": chat(100, input_tokens=8000)})
+        for rate in (0.01, 2.0):
+            result = run_events(plan, 400, 0, Renewal(per_second=rate))
+            tpot[name, rate] = float(np.quantile((result.e2e_s - result.ttft_s) / 99, 0.9))
+    assert tpot["together", 2.0] > 1.5 * tpot["together", 0.01]
+    assert tpot["apart", 2.0] < 1.15 * tpot["apart", 0.01]
+
+
+def test_a_cache_that_is_handed_over_takes_its_time() -> None:
+    slow, fast = (
+        run_events(plan_at(place(**APART | {"kv_transfer_bandwidth": speed}), {"a": chat(9, input_tokens=30)}), 1, 0)
+        for speed in (1e3, 1e12)
+    )
+    per_token = 2 * 2 * 64 * 2  # key and value, layers, width, bytes
+    assert slow.ttft_s[0] == fast.ttft_s[0]
+    assert slow.e2e_s[0] - fast.e2e_s[0] == pytest.approx(30 * per_token / 1e3)
+
+
+def test_drafts_yield_several_tokens_a_step_and_cost_their_check() -> None:
+    steps = {"a": chat(201, input_tokens=100)}
+    seconds = {}
+    for name, more in (("plain", {}), ("drafts", {"speculation": {"draft_tokens": 3, "tokens_per_step": 2.5}})):
+        plan = plan_at(real(**more), steps)
+        alone = run_plan(replace(plan, fleets=()), 3, 0)
+        batched = run_events(plan, 3, 0, Renewal(per_second=1e-5, cv=0.0))
+        assert batched.e2e_s.mean() == pytest.approx(alone.e2e_s.mean(), rel=0.1)
+        seconds[name] = float((batched.e2e_s - batched.ttft_s).mean())
+    assert seconds["plain"] / 2.5 < seconds["drafts"] < seconds["plain"]
+
+
+def test_a_router_that_looks_for_prefixes_needs_a_cache() -> None:
+    with pytest.raises(PlanError, match="no prefix cache"):
+        plan_at(place(replicas=2, router="prefix_affinity"), {"a": chat(3)})
+
+
+def test_diffusion_keeps_its_law() -> None:
+    plan = plan_at(place(diffusion={"block": 8, "steps": 4}), {"a": chat(3)})
+    assert plan.fleets == ()
+    made = simulate(workflow({"a": chat(3)}), plan_backend("diffusion"), runs=20, arrivals="poisson:0.01/s")
+    assert made.manifest["unmoved_by_load"] == "own"
+
+
+def plan_backend(kind: str) -> Backend:
+    return place(**{kind: {"block": 8, "steps": 4}})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "at", "text"),
+    [
+        ("router: random", "5:9", "least_loaded"),
+        ("prefill_replicas: 2", "5:19", "write disaggregated: true"),
+        ("kv_transfer_bandwidth: 25 GB/s", "5:24", "write disaggregated: true"),
+        ("balance_threshold: 3", "5:20", "write router: prefix_affinity"),
+        ("disaggregated: true", "5:16", "dgx-spark has no links; write kv_transfer_bandwidth"),
+    ],
+)
+def test_what_makes_no_sense_is_said_where_it_stands(wrong: str, at: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(f"schema_version: 1\nname: own\nchip: dgx-spark\nmodel: llama-3.1-8b\n{wrong}\n")
+    with pytest.raises(DocumentError) as raised:
+        load_deployment(file)
+    assert f"own.yaml:{at}: " in str(raised.value)
+    assert text in str(raised.value)
+
+
+def test_a_checkpoint_of_another_router_is_not_taken(tmp_path: Path) -> None:
+    shape = Shape(2, 5, 40)
+    for router in ("least_loaded", "round_robin", "least_loaded"):
+        plan = plan_at(place(replicas=2, router=router), {"a": chat(COUNT)})
+        run_load(plan, Renewal(per_second=0.02), shape, 0, threads=1, checkpoint=tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == 4

@@ -103,6 +103,14 @@ def _iteration_before(scope: Scope) -> Scope | None:
 
 def _sent_before(visit: Visit, backend: str) -> int:
     """Return the whole input sent in the loop's previous iteration, if last tried at this backend."""
+    earlier = visit_before(visit)
+    if earlier is None or earlier.sent is None or earlier.last_backend != backend:
+        return 0
+    return earlier.sent
+
+
+def visit_before(visit: Visit) -> Visit | None:
+    """Return the same step's visit in the loop's previous iteration."""
     way: list[tuple[str, int]] = []  # from the iteration down to the visit's own scope
     scope = visit.scope
     while scope.body.kind != "loop":
@@ -114,7 +122,4 @@ def _sent_before(visit: Visit, backend: str) -> int:
         outer = None if before is None else before.visits.get(name)
         inner = [] if outer is None else outer.scopes
         before = inner[index] if index < len(inner) else None
-    earlier = None if before is None else before.visits.get(visit.name)
-    if earlier is None or earlier.sent is None or earlier.last_backend != backend:
-        return 0
-    return earlier.sent
+    return None if before is None else before.visits.get(visit.name)
