@@ -25,7 +25,10 @@ from agentflow.result import TOKEN_KINDS, Result, hist_edges, hist_quantile, his
 Dimension = Literal["seconds", "usd", "joules", "share", "count"]
 Stat = float | Literal["mean"]
 
-OUTCOMES = ("answered", "fallback", "failed", "deadline_exceeded", "budget_exceeded")
+NO_ANSWER = ("failed", "deadline_exceeded", "budget_exceeded")
+"""Outcomes of runs that were not answered."""
+
+OUTCOMES = ("answered", "fallback", *NO_ANSWER)
 """Outcomes that every workflow can be asked about; a workflow's own labels come on top."""
 
 _STAT = re.compile(r"(?P<subject>.+?)\.(?:(?P<mean>mean)|p(?P<percent>\d{1,2}(?:\.\d+)?))")

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from agentflow import documents
+from agentflow.analysis import failures, provenance
 from agentflow.analysis.assignment import BackendLike, assign_backends
 from agentflow.analysis.compare import Comparison, compare_results
+from agentflow.analysis.context import overflows
 from agentflow.analysis.drift import KEY, drift_of
 from agentflow.analysis.loading.arrivals import parse_arrivals
 from agentflow.analysis.loading.load import shape_of
@@ -229,8 +231,10 @@ def run_scenarios(
         alone if coming is None else loaded_batch(plans, coming, arrivals or "", seed, threads, progress, checkpoint)
     )
     results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
-    pairs = zip(scenarios, results, strict=True)
-    return [replace(result, manifest=result.manifest | _facts(scenario)) for scenario, result in pairs]
+    rows = zip(scenarios, plans, results, strict=True)
+    return [
+        replace(result, manifest=result.manifest | _facts(scenario, plan, result)) for scenario, plan, result in rows
+    ]
 
 
 def plan_of(scenario: Scenario, loaded: bool = False) -> Plan:
@@ -266,9 +270,13 @@ def loaded_batch(
     return batch
 
 
-def _facts(scenario: Scenario) -> dict[str, str]:
-    """Return what a result should say of its scenario: the backends' drift, and what is assumed."""
-    facts = {KEY: drift_of(scenario.assignment)}
+def _facts(scenario: Scenario, plan: Plan, result: Result) -> dict[str, str]:
+    """Return what a result should say of its scenario: what it stands on, what is assumed, and why runs failed."""
+    facts = {KEY: drift_of(scenario.assignment), provenance.KEY: provenance.profiles_of(scenario.assignment)}
+    if (why := failures.failures_of(plan, result)) is not None:
+        facts[failures.KEY] = why
+    if found := [str(overflow) for overflow in overflows(scenario.workflow, scenario.assignment)]:
+        facts["context"] = "\n".join(found)
     if scenario.notes:
         facts["assumptions"] = "; ".join(scenario.notes)
     return facts

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentflow.analysis.drift import drift_factor
+from agentflow.analysis.failures import Failures, read_failures
 from agentflow.analysis.loading.load import LoadReport, report_load
 from agentflow.analysis.loading.slo import Slo
 from agentflow.analysis.metrics import Metrics, Stat
+from agentflow.analysis.provenance import Profile, read_profiles
 from agentflow.estimate import Estimate
 from agentflow.result import TOKEN_KINDS, Result
 
@@ -80,6 +82,10 @@ class Summary:
         What load did; None for runs that do not meet.
     drift
         Bounds of E2E (s) with the providers' day-to-day drift, by name of `STATS`; None where a backend states none.
+    failures
+        Why runs ended without an answer; None where all were answered, or where it is not known.
+    profiles
+        Date, status and assumed figures of the backends; empty where they are not known.
     """
 
     workflow: str
@@ -101,6 +107,8 @@ class Summary:
     critical_tail_s: Seconds | None
     load: LoadReport | None = None
     drift: dict[str, tuple[float, float]] | None = None
+    failures: Failures | None = None
+    profiles: tuple[Profile, ...] = ()
 
 
 def summarize(result: Result) -> Summary:
@@ -137,6 +145,8 @@ def summary_of(metrics: Metrics, slo: Slo | None = None) -> Summary:
         critical_tail_s=_seconds(result, result.tail_critical_s, result.tail_runs) if result.tail_runs else None,
         load=report_load(result, slo),
         drift=_drift(metrics),
+        failures=read_failures(result.manifest),
+        profiles=tuple(read_profiles(result.manifest)),
     )
 
 

@@ -41,7 +41,7 @@ def bounds(
     from agentflow.analysis.bounds import bounds as bounds_of
 
     if plot is not None:
-        from agentflow.report.plots import check_plot
+        from agentflow.report.figures import check_plot
 
         check_plot(plot)
     tokens = _number("--context", context, units.parse_count)

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from agentflow.cli import output
-from agentflow.cli.simulate import (
+from agentflow.cli.options import (
     Assign,
+    Backends,
     Client,
     Json,
     Plot,
@@ -26,7 +27,7 @@ from agentflow.cli.simulate import (
 def capacity(
     workflow: Workflow,
     slo: Annotated[str, typer.Option(help="The objective, such as 'p95<20s' or 'ttft.p50<800ms'.")],
-    backend: Annotated[list[str] | None, typer.Option(help="A backend or a provider. Repeat it to compare.")] = None,
+    backend: Backends = None,
     assign: Assign = None,
     runs: Runs = 10_000,
     seed: Seed = 0,

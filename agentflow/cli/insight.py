@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import typer
 
 from agentflow.cli import output
-from agentflow.cli.simulate import (
+from agentflow.cli.options import (
     Assign,
     Json,
     NewConnections,
+    OneBackend,
     Plot,
     PriceTrend,
     Region,
@@ -23,6 +24,7 @@ from agentflow.cli.simulate import (
     assignments,
     check_plot,
     read_setting,
+    split_names,
 )
 from agentflow.errors import UsageError, quoted
 
@@ -34,7 +36,7 @@ MOST_TOKENS = 1e9
 
 def explain(
     workflow: Workflow,
-    backend: Annotated[str | None, typer.Option(help="A backend, a provider, or the path of a file.")] = None,
+    backend: OneBackend = None,
     assign: Assign = None,
     runs: Runs = 10_000,
     seed: Seed = 0,
@@ -124,7 +126,7 @@ def stack(
 
     lengths, tokens = parse_links(links), [_tokens("--input-tokens", input_tokens, 0.0)]
     tokens.append(_tokens("--output-tokens", output_tokens, 1.0))
-    places = [name.strip() for text in backends or () for name in text.split(",") if name.strip()] or DEFAULT_BACKENDS
+    places = split_names(backends) or DEFAULT_BACKENDS
     output.announce_compiling()
     with output.progress() as progress:
         found = stack_links(lengths, places, model=model, input_tokens=tokens[0], output_tokens=tokens[1], runs=runs,

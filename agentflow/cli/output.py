@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from agentflow.errors import AgentflowError
+from agentflow.atomic import write_whole
 
 _SILENT = 0.5  # seconds before progress is shown
 
@@ -52,20 +50,7 @@ def write(text: str, path: Path | None) -> None:
     if path is None:
         sys.stdout.write(text)
         return
-    try:
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(partial, 0o666 & ~mask)  # mkstemp makes files that only their owner can read
-            os.replace(partial, path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def warn(text: str) -> None:

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from agentflow.cli import output
-from agentflow.cli.simulate import (
+from agentflow.cli.options import (
     Assign,
+    Backends,
     NewConnections,
     PriceTrend,
     Region,
@@ -28,7 +29,7 @@ from agentflow.errors import UsageError
 def report(
     workflow: Workflow,
     output_file: Annotated[Path, typer.Option("--output", help="Write the page to this file, such as report.html.")],
-    backend: Annotated[list[str] | None, typer.Option(help="A backend or a provider. Repeat it to compare.")] = None,
+    backend: Backends = None,
     assign: Assign = None,
     runs: Runs = 10_000,
     seed: Seed = 0,

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import typer
 
 from agentflow.cli import output
-from agentflow.cli.simulate import (
+from agentflow.cli.options import (
     Assign,
     Json,
     NewConnections,
+    OneBackend,
     PriceTrend,
     Region,
     Runs,
@@ -21,6 +22,7 @@ from agentflow.cli.simulate import (
     Workflow,
     assignments,
     read_setting,
+    split_names,
 )
 from agentflow.errors import UsageError
 
@@ -34,7 +36,7 @@ def sweep(
             "latency (each: times what it is), max_attempts, max_concurrency, backend. May be repeated."
         ),
     ],
-    backend: Annotated[str | None, typer.Option(help="A backend, a provider, or the path of a file.")] = None,
+    backend: OneBackend = None,
     assign: Assign = None,
     runs: Runs = 10_000,
     seed: Seed = 0,
@@ -99,7 +101,7 @@ def optimize(
         least = parse_percent(min_answered)
     except ValueError as error:
         raise UsageError(f"--min-answered {error}") from None
-    places = [name.strip() for text in backends for name in text.split(",") if name.strip()]
+    places = split_names(backends)
     document = load(workflow)
     output.announce_compiling()
     with output.progress() as progress:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from agentflow.analysis.insight.optimize import Assignment, Optimum
 from agentflow.analysis.insight.sweep import Sweep
-from agentflow.analysis.insight.whatif import NO_ANSWER
+from agentflow.analysis.metrics import NO_ANSWER
 from agentflow.report.jsonable import SCHEMA_VERSION, run_object
 from agentflow.report.palette import dollars, seconds, share
 from agentflow.report.text import grid, interval, plain

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from agentflow.analysis.insight.stacking import LIMITS_S, READING, Stacking
 from agentflow.errors import printable
-from agentflow.report.insight_plots import write_figure
+from agentflow.report.figures import write_figure
 from agentflow.report.jsonable import SCHEMA_VERSION, estimates
 from agentflow.report.palette import count, seconds
 from agentflow.report.text import grid, plain

@@ -17,8 +17,8 @@ from typing import Literal
 from agentflow import documents
 from agentflow.analysis.assignment import BackendLike, model_steps
 from agentflow.analysis.insight.candidates import places_for
-from agentflow.analysis.insight.whatif import NO_ANSWER, fresh_seed
-from agentflow.analysis.metrics import Metrics
+from agentflow.analysis.insight.whatif import fresh_seed
+from agentflow.analysis.metrics import NO_ANSWER, Metrics
 from agentflow.analysis.scenario import Progress, Scenario, WorkflowLike, build_scenarios, load
 from agentflow.analysis.setting import Setting
 from agentflow.analysis.summary import STATS
