@@ -61,6 +61,12 @@ class Estimate:
         high = None if self.high is None else function(self.high)
         return Estimate(function(self.value), low, high, self.level, self.runs_needed)
 
+    def at_least(self, least: float) -> Estimate:
+        """Return the same of a figure that cannot be below `least`."""
+        if self.low is None or self.low >= least:
+            return self
+        return Estimate(self.value, least, self.high, self.level, self.runs_needed)
+
     def scaled(self, factor: float) -> Estimate:
         """Return the estimate times a factor >= 0."""
         return self.map(lambda figure: figure * factor)
@@ -129,6 +135,11 @@ def mean_estimate(values: NDArray[Any], level: float = LEVEL) -> Estimate:
     if len(values) < 2:
         return Estimate(mean, level=level, runs_needed=2)
     return mean_interval(mean, float(values.std(ddof=1)), len(values), level)
+
+
+def amount_estimate(values: NDArray[Any], level: float = LEVEL) -> Estimate:
+    """Estimate the mean of what is never negative: seconds, tokens, dollars; nor is its interval."""
+    return mean_estimate(values, level).at_least(0.0)
 
 
 def mean_interval(mean: float, deviation: float, n: int, level: float = LEVEL) -> Estimate:

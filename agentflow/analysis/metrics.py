@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agentflow.errors import UsageError, did_you_mean, printable, quoted
 from agentflow.estimate import (
     Estimate,
+    amount_estimate,
     mean_estimate,
     mean_interval,
     quantile_estimate,
@@ -74,7 +75,7 @@ class Metrics:
         if self.replications > 1:
             return self._replicated(getattr(self.result, column), stat)
         if stat == "mean":
-            return mean_estimate(getattr(self.result, column))
+            return amount_estimate(getattr(self.result, column))
         return quantile_estimate(self.ordered(column), stat)
 
     @property
@@ -130,7 +131,7 @@ class Metrics:
         if stat == "mean":
             if independent < 2:
                 return Estimate(mean, runs_needed=2)
-            return mean_interval(mean, _deviation(counts, mean), independent)
+            return mean_interval(mean, _deviation(counts, mean), independent).at_least(0.0)
         single = np.count_nonzero(counts) == 1
         value = mean if single else hist_quantile(counts, stat)
         ranks = quantile_ranks(independent, stat)

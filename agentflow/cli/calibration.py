@@ -76,6 +76,8 @@ def calibrate_command(
     day = _day(as_of)
     if plot is not None:
         check_plot(Path(plot))
+    if output is not None and not Path(output).parent.is_dir():
+        raise UsageError(f"--output {output}: there is no folder {Path(output).parent}")
     data = _read(files, format, parse_columns(columns or ""), _pairs(where))
     if isinstance(data, RequestSummary):
         result = calibrate_summary(data, name=name, as_of=day)
@@ -139,6 +141,9 @@ def _day(text: str | None) -> datetime.date | None:
     if text is None:
         return None
     try:
-        return datetime.date.fromisoformat(text)
+        day = datetime.date.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"--as-of: {text!r} is no date; write it as 2026-01-31") from error
+    if day > datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1):  # tomorrow: it is so somewhere
+        raise UsageError(f"--as-of {text}: is in the future; say when it was measured")
+    return day

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,13 +11,10 @@ from agentflow.cli import output
 from agentflow.cli.options import (
     Assign,
     Backends,
-    Client,
     Json,
-    Plot,
     Runs,
     Seed,
     Threads,
-    Tier,
     Workflow,
     assignments,
     check_plot,
@@ -33,10 +31,12 @@ def capacity(
     seed: Seed = 0,
     threads: Threads = None,
     arrivals: Annotated[str, typer.Option(help="A kind without its rate: poisson, constant, gamma,cv=3.")] = "poisson",
-    tier: Tier = None,
-    client: Client = None,
+    tier: Annotated[str | None, typer.Option(help="The customer's tier, whose rate limits count.")] = None,
+    client: Annotated[
+        str | None, typer.Option(help="What the framework costs: openai, langgraph, openai-agents, pydantic-ai.")
+    ] = None,
     json: Json = False,
-    plot: Plot = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw p50 and p95 against load: a .png, .svg or .pdf.")] = None,
 ) -> None:
     """Find the highest arrival rate that holds an objective, with its interval."""
     check_plot(plot)

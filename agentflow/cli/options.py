@@ -126,6 +126,16 @@ def read_gates(expressions: list[str] | None) -> list[Gate]:
     return [parse_gate(expression) for expression in expressions]
 
 
+def check_save(path: Path | None) -> None:
+    """Refuse a file that would not hold what its name says, before anything is simulated."""
+    if path is None:
+        return
+    if path.suffix.lower() != ".npz":
+        raise UsageError(f"--save {path}: the name must end in .npz; --json prints the figures as JSON")
+    if not path.parent.is_dir():
+        raise UsageError(f"--save {path}: there is no folder {path.parent}")
+
+
 def check_plot(plot: Path | None) -> None:
     """Refuse a picture that could not be written, before anything is simulated."""
     if plot is not None:

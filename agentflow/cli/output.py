@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from agentflow.atomic import write_whole
+
+if TYPE_CHECKING:
+    from agentflow.result import Result
 
 _SILENT = 0.5  # seconds before progress is shown
 
@@ -56,6 +59,17 @@ def write(text: str, path: Path | None) -> None:
 def warn(text: str) -> None:
     """Print a warning."""
     print(text, file=sys.stderr)
+
+
+def warn_of(results: Iterable[Result]) -> None:
+    """Say which prompts are too long for their backends, and what was extrapolated; each once."""
+    said: dict[str, None] = {}
+    for result in results:
+        said.update(dict.fromkeys(filter(None, result.manifest.get("context", "").split("\n"))))
+        if beyond := result.manifest.get("extrapolated"):
+            said[f"{result.workflow}: extrapolated beyond what was measured: {beyond}"] = None
+    for text in said:
+        warn(text)
 
 
 def announce_compiling(loaded: bool = False) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from agentflow.cli import output
+from agentflow.cli import FAILED, output
 from agentflow.cli.options import (
     Assign,
     Json,
@@ -64,6 +64,7 @@ def sweep(
         output.print_json(sweep_object(found))
     else:
         output.show(sweep_report(found))
+    output.warn_of(case.result for case in found.comparison.cases)
 
 
 def optimize(
@@ -87,7 +88,10 @@ def optimize(
     when: When = None,
     json: Json = False,
 ) -> None:
-    """Choose a backend for each step: the shortest answer time within a price, and what less money buys."""
+    """Choose a backend for each step: the shortest answer time within a price, and what less money buys.
+
+    Exits with 1 if nothing is within the limits.
+    """
     setting = read_setting(region, new_connections, price_trend, speed_trend, when)
     from agentflow.analysis.insight.optimize import optimize as find_optimum
     from agentflow.analysis.scenario import load
@@ -113,3 +117,5 @@ def optimize(
         output.print_json(optimum_object(found, document.name))
     else:
         output.show(optimum_report(found, document.name))
+    if found.best is None:
+        raise typer.Exit(FAILED)

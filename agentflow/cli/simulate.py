@@ -33,6 +33,7 @@ from agentflow.cli.options import (
     assignments,
     check_loaded,
     check_plot,
+    check_save,
     read_gates,
     read_precision,
     read_setting,
@@ -80,7 +81,7 @@ def run(
     when: When = None,
     json: Json = False,
     plot: Plot = None,
-    save: Annotated[Path | None, typer.Option(help="Save the result, with a column a run.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the result, with a value a run: a .npz.")] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Folder to go on from after a kill, replication by replication; needs --arrivals."),
@@ -89,6 +90,7 @@ def run(
     """Simulate a workflow: how long until the answer, and where the seconds go."""
     gates = read_gates(fail_if)
     check_plot(plot)
+    check_save(save)
     check_loaded(arrivals, tier=tier, client=client, slo=slo, checkpoint=checkpoint)
     wanted, assigned = read_precision(precision), assignments(assign)
     setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier, client)
@@ -208,11 +210,7 @@ def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[G
     """Say if a precision was not met, and exit with the gates' code."""
     from agentflow.analysis.gates import exit_code
 
-    for result in results:
-        for text in filter(None, result.manifest.get("context", "").split("\n")):
-            output.warn(text)
-        if beyond := result.manifest.get("extrapolated"):
-            output.warn(f"{result.workflow}: extrapolated beyond what was measured: {beyond}")
+    output.warn_of(results)
     if wanted is not None:
         from agentflow.analysis.precision import relative_half_width
 

@@ -71,6 +71,9 @@ def find(kind: str, name: str, near: Path | None = None) -> Path:
     """
     if "\0" in name or len(name) > 1000:
         raise NotFoundError(f"no {kind} is named {quoted(name)}")
+    if (is_path(name) or near is None) and Path(name).expanduser().is_dir() and name not in names(kind):
+        shown = printable(name, 200).rstrip("/")
+        raise NotFoundError(f"{shown}: is a folder; name the documents in it, such as {shown}/*.yaml")
     if is_path(name):
         path = Path(name).expanduser()
         if path.is_file():

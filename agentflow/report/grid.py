@@ -62,7 +62,7 @@ class Grid(Table):
         if self._widths(every, titles, self._gap, options.max_width) is not None:
             yield from self._table(every, titles, self._gap, options.max_width, self._cells, console, options)
             return
-        narrow = _level([self._folded(i) for i in every])
+        narrow = level([self._folded(i) for i in every])
         if self._widths(every, narrow, 1, options.max_width) is not None:
             yield from self._table(every, narrow, 1, options.max_width, self._cells, console, options)
             return
@@ -130,7 +130,7 @@ class Grid(Table):
                     yield Text(f"  {title}: " if title and self.show_header else "  ", "dim").append_text(cell)
 
 
-def _level(titles: Sequence[str]) -> list[str]:
+def level(titles: Sequence[str]) -> list[str]:
     """Let titles of several lines end on the same line."""
     most = max(title.count("\n") for title in titles)
     return ["\n" * (most - title.count("\n")) + title for title in titles]

@@ -18,6 +18,7 @@ from agentflow.analysis.summary import Summary
 from agentflow.errors import printable
 from agentflow.report.figures import METADATA, STYLE, write_figure
 from agentflow.report.palette import COLOURS, seconds, share
+from agentflow.report.text import runs
 
 _MOST_ROWS = 40
 
@@ -73,7 +74,7 @@ def _comparison(comparison: Comparison) -> _Picture:
     names = sorted({case.summary.workflow for case in cases})
     rows = [_whole(case.label, case.summary) for case in cases]
     note = "bars: mean by component; whiskers: p50 to p95"
-    return _Picture(rows, "scenario", ", ".join(names), f"{note}; {cases[0].summary.runs:,} runs each")
+    return _Picture(rows, "scenario", ", ".join(names), f"{note}; {runs(cases[0].summary.runs, ' each')}")
 
 
 def _summary(summary: Summary) -> _Picture:
@@ -84,7 +85,7 @@ def _summary(summary: Summary) -> _Picture:
     if len(steps) > _MOST_ROWS:
         steps = []
     places = ", ".join(sorted(set(summary.assignment.values())))
-    note = f"mean critical path by step and component; whisker: p50 to p95; {summary.runs:,} runs"
+    note = f"mean critical path by step and component; whisker: p50 to p95; {runs(summary.runs)}"
     title = f"{summary.workflow} on {places}" if places else summary.workflow
     return _Picture([*steps, _whole("the whole", summary)], "step", title, note)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ def bounds_report(results: Sequence[Bounds], explained: Sequence[Mapping[str, fl
             parts.append(Text(_price(explained[number])))
         parts += [Text(), bounds_table(result)]
     if any(not p.fits for result in results for p in result.points):
-        parts.append(Text("no room: the caches of so many sequences do not fit in memory", "dim"))
+        parts.append(
+            Text("no room: the caches of so many sequences do not fit in memory, or the engine takes fewer", "dim")
+        )
     return Group(*parts)
 
 
@@ -48,9 +51,11 @@ def _lines(r: Bounds) -> Iterator[Text]:
 
 
 def _price(found: Mapping[str, float]) -> str:
+    batch, most = max(1, math.ceil(found["batch"] - 1e-9)), found["largest_batch"]
+    room = "" if batch <= most else f"; more than the {most:,.0f} that fit, so not at this price"
     return (
         f"${found['usd_per_mtok']:g}/Mtok at ${found['usd_per_chip_hour']:g} an hour is {_figures(found['per_chip'])} "
-        f"tok/s and chip: batch {_figures(found['batch'])}, {_figures(found['per_user'])} tok/s a user"
+        f"tok/s and chip: batch {batch:,}, {_figures(found['per_user'])} tok/s a user{room}"
     )
 
 

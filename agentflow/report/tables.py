@@ -20,7 +20,7 @@ from agentflow.estimate import Estimate
 from agentflow.report.bars import case_bars, stack_table
 from agentflow.report.load import load_table
 from agentflow.report.palette import count, dollars, seconds, share
-from agentflow.report.text import gates_table, grid, interval, is_ascii, plain
+from agentflow.report.text import gates_table, grid, interval, is_ascii, plain, runs
 from agentflow.units import format_energy
 
 __all__ = ["compare_report", "run_report"]
@@ -33,7 +33,7 @@ def headline(summary: Summary) -> Text:
     text = plain(summary.workflow, "bold")
     if where:
         text.append(" on ").append_text(plain(where, limit=160))
-    return text.append(f", {summary.runs:,} runs, seed {summary.seed}", "dim")
+    return text.append(f", {runs(summary.runs)}, seed {summary.seed}", "dim")
 
 
 def estimates_table(summary: Summary) -> Table:
@@ -148,7 +148,7 @@ def compare_report(comparison: Comparison, console: Console, gates: Sequence[Gat
     base = comparison.cases[comparison.baseline]
     first = cases[0].summary
     title = plain(", ".join(sorted({case.summary.workflow for case in cases})), "bold", limit=160)
-    title.append(f", {first.runs:,} runs each, seed {first.seed}", "dim")
+    title.append(f", {runs(first.runs, ' each')}, seed {first.seed}", "dim")
     note = Text("times faster: p50 of ").append_text(plain(base.label))
     note.append(" over this one's, on the same random numbers, with its 95 % interval").stylize("dim")
     parts: list[RenderableType] = [title, Text(), compare_table(cases, base, console), Text()]

@@ -34,6 +34,11 @@ def grid(*columns: str, header: bool = True, wrap: Sequence[int] = (), gap: int 
     return Grid(columns, header, wrap, gap)
 
 
+def runs(number: int, each: str = "") -> str:
+    """Write `10,000 runs`, or `1 run`."""
+    return f"{number:,} {'run' if number == 1 else 'runs'}{each}"
+
+
 def interval(e: Estimate) -> str:
     """Write an estimate's bounds, or how many runs they would need."""
     if e.low is None or e.high is None:

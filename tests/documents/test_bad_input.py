@@ -178,6 +178,7 @@ def test_a_number_out_of_bounds_hides_no_other_problem() -> None:
 
 def test_a_bad_entry_does_not_leave_an_empty_list_behind() -> None:
     text = "schema_version: 1\nname: x\nsteps:\n  a: {type: tool, latency: 1s, catch: [{errors: [timeot], to: b}]}\n"
+    text += "  b: {type: wait, duration: 1s}\n"
     with pytest.raises(DocumentError) as caught:
         documents.parse_workflow(text, "f.yaml")
     assert [p.message for p in caught.value.problems] == ["no error is named 'timeot'"]
