@@ -65,9 +65,11 @@ def failures_of(plan: Plan, result: Result) -> str | None:
     """Write for a manifest why runs ended without an answer; None where all were answered, or runs met."""
     from agentflow.engine import trace_runs
 
+    if result.load is not None:
+        return None
     wanted = [i for i, name in enumerate(result.outcome_names) if name in NO_ANSWER]
     lost = np.flatnonzero(np.isin(result.outcome, wanted))
-    if not len(lost) or result.load is not None:
+    if not len(lost):
         return None
     looked = lost[: max(1, min(MOST, _NODES // max(1, len(plan.tables.node_i))))].tolist()
     counts = Counter(_reason(trace) for trace in trace_runs(plan, looked, result.seed))

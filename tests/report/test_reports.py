@@ -113,7 +113,7 @@ RUN = {
         "critical_share": None, "tokens": dict.fromkeys(TOKENS), "cost_usd": None,
     }},
     "critical_path": {"mean_s": {"write": {"decode": None}}, "tail_s": None},
-    "gates": None,
+    "gates": None, "profiles": None,
     "manifest": {"agentflow": None, "numpy": None, "python": None, "plan_fingerprint": None},
 }  # fmt: skip
 

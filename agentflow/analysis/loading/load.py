@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentflow.analysis.loading.slo import Slo, goodput
 from agentflow.engine.arrivals import Arrivals
 from agentflow.engine.load import Pilot, Shape
-from agentflow.estimate import Estimate, amount_estimate
+from agentflow.estimate import Estimate, mean_estimate
 from agentflow.loaded import CAUSES, Load
 from agentflow.plan import Plan
 from agentflow.plan.resources import most_runs
@@ -236,8 +236,8 @@ def report_load(result: Result, slo: Slo | None = None) -> LoadReport | None:
         users=load.users,
         replications=load.replications,
         warmup=load.warmup,
-        throughput=amount_estimate(load.ended / np.maximum(load.window_s, 1e-300)),
-        makespan_s=amount_estimate(_makespans(load)) if finite or not load.warmup else None,
+        throughput=mean_estimate(load.ended / np.maximum(load.window_s, 1e-300)),
+        makespan_s=mean_estimate(_makespans(load)) if finite or not load.warmup else None,
         capacity=min(rates) if rates else None,
         state="unstable" if worst >= 1.0 else "near" if worst > NEAR else "stable",
         resources=resources,
@@ -269,7 +269,7 @@ def _fleet(load: Load, k: int) -> FleetReport:
         load.fleets[k],
         replicas,
         math.nan if load.rate is None else load.rate * work / replicas,
-        amount_estimate(load.fleet_use[:, k, 0] / np.maximum(load.window_s, 1e-300) / replicas),
+        mean_estimate(load.fleet_use[:, k, 0] / np.maximum(load.window_s, 1e-300) / replicas),
         int(load.fleet_use[:, k, 1].sum()),
     )
 
@@ -278,8 +278,8 @@ def _client(load: Load) -> ClientReport | None:
     if not load.client_cores:
         return None
     busy, waited, bursts = load.client_use.T
-    asked = amount_estimate(busy / np.maximum(load.window_s, 1e-300) / load.client_cores)
-    return ClientReport(load.client, load.client_cores, asked, amount_estimate(waited / np.maximum(bursts, 1)))
+    asked = mean_estimate(busy / np.maximum(load.window_s, 1e-300) / load.client_cores)
+    return ClientReport(load.client, load.client_cores, asked, mean_estimate(waited / np.maximum(bursts, 1)))
 
 
 def _makespans(load: Load) -> NDArray[np.float64]:
@@ -298,10 +298,10 @@ def _resource(load: Load, k: int) -> ResourceReport:
         name=load.resources[k],
         capacity=int(load.capacity[k]),
         offered=math.nan if load.rate is None else load.rate * float(load.work[k]) / slots,
-        utilisation=amount_estimate(load.areas[:, k, 0] / window / slots),
-        wait_s=amount_estimate(waits),
+        utilisation=mean_estimate(load.areas[:, k, 0] / window / slots),
+        wait_s=mean_estimate(waits),
         wait_p95_s=hist_quantile(load.wait_hist[k], 0.95),
-        queue=amount_estimate(load.areas[:, k, 1] / window),
+        queue=mean_estimate(load.areas[:, k, 1] / window),
         served=int(served.sum()),
         rejected=int(rejected.sum()),
         left=int(left.sum()),

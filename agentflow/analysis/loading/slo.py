@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from agentflow import units
 from agentflow.analysis.metrics import NO_ANSWER, Metrics, Stat
 from agentflow.errors import UsageError, quoted
-from agentflow.estimate import Estimate, amount_estimate
+from agentflow.estimate import Estimate, mean_estimate
 from agentflow.loaded import Load
 from agentflow.result import Result
 
@@ -85,4 +85,4 @@ def parse_slo(text: str) -> Slo:
 def goodput(result: Result, load: Load, slo: Slo) -> Estimate:
     """Estimate the runs a second that are answered within the objective's limit."""
     shares = (slo.times(result) <= slo.limit).reshape(load.replications, -1).mean(axis=1)
-    return amount_estimate(shares * load.ended / np.maximum(load.window_s, 1e-300))
+    return mean_estimate(shares * load.ended / np.maximum(load.window_s, 1e-300))
