@@ -82,6 +82,7 @@ def load_object(load: LoadReport) -> dict[str, Any]:
         "replications": load.replications,
         "warmup_runs": load.warmup,
         "throughput_per_s": load.throughput.as_dict(),
+        "answered_per_s": load.answered,
         "goodput_per_s": None if load.goodput is None else load.goodput.as_dict(),
         "makespan_s": None if load.makespan_s is None else load.makespan_s.as_dict(),
         "capacity_per_s": None if load.capacity is None else {"rate": load.capacity[0], "resource": load.capacity[1]},

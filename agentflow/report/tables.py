@@ -149,10 +149,15 @@ def compare_report(comparison: Comparison, console: Console, gates: Sequence[Gat
     first = cases[0].summary
     title = plain(", ".join(sorted({case.summary.workflow for case in cases})), "bold", limit=160)
     title.append(f", {runs(first.runs, ' each')}, seed {first.seed}", "dim")
+    over = [case.label for case in cases if case.summary.load is not None and case.summary.load.verdict == "overloaded"]
     note = Text("times faster: p50 of ").append_text(plain(base.label))
     note.append(" over this one's, on the same random numbers, with its 95 % interval").stylize("dim")
     parts: list[RenderableType] = [title, Text(), compare_table(cases, base, console), Text()]
-    parts += [case_bars(cases, console), Text(), *outcome_lines(cases), note]
+    parts += [case_bars(cases, console), Text(), *outcome_lines(cases)]
+    if over:
+        said = "overloaded, so the times depend on how long the load lasts: "
+        parts.append(Text(said, "bold red").append_text(plain(", ".join(over), limit=300)))
+    parts.append(note)
     if profiles := [profile for case in cases for profile in case.summary.profiles]:
         parts.append(Text("profiles: ", "dim").append_text(plain(standing(profiles), limit=600)))
     if "assumptions" in first.manifest:
