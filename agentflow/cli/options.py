@@ -130,7 +130,7 @@ def check_save(path: Path | None) -> None:
     """Refuse a file that would not hold what its name says, before anything is simulated."""
     if path is None:
         return
-    if path.suffix.lower() != ".npz":
+    if path.suffix.lower() not in ("", ".npz"):
         raise UsageError(f"--save {path}: the name must end in .npz; --json prints the figures as JSON")
     if not path.parent.is_dir():
         raise UsageError(f"--save {path}: there is no folder {path.parent}")
