@@ -44,7 +44,19 @@ def assign_backends(
     """
     steps = list(model_steps(workflow))
     _check_targets(assign or {}, steps)
-    result, homeless = _assign(steps, backend, assign or {}, _Resolver())
+    resolve = _Resolver()
+    result: dict[str, Backend] = {}
+    homeless: list[ModelStep] = []
+    for item in steps:
+        try:
+            made, without = _assign([item], backend, assign or {}, resolve)
+        except NotFoundError as error:
+            if "has no profile of" not in str(error) or len(steps) == 1:
+                raise
+            way = f"another backend for this step alone: --assign {printable(item.path)}=BACKEND"
+            raise NotFoundError(f"{printable(item.path)}: {error}; {way}") from None
+        result |= made
+        homeless += without
     if homeless:
         raise UsageError(_no_backend(homeless))
     return result

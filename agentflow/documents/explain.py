@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from agentflow.documents.reader import Tree, Where
-from agentflow.errors import did_you_mean, listed, quoted
+from agentflow.errors import did_you_mean, listed, printable, quoted
 from agentflow.schema import STEP_TYPES, StepBase
 from agentflow.schema._base import PROBLEMS, Model
 
@@ -138,7 +138,8 @@ def _words(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str]
     if kind in ("model_type", "dict_type", "model_attributes_type", "mapping_type"):
         return f"must be a mapping, not {got}", "write key: value lines, indented below it"
     if kind in ("tuple_type", "list_type"):
-        return f"must be a list, not {got}", "write [a, b], or lines that begin with -"
+        one = f"write [{printable(value)}]" if isinstance(value, str) and value else "write [a, b]"
+        return f"must be a list, not {got}", f"{one}, or lines that begin with -"
     if kind == "literal_error":
         expected = str(context.get("expected", "one of them"))
         near = did_you_mean(value, re.findall("'([^']*)'", expected)) if isinstance(value, str) else None

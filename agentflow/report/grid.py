@@ -123,11 +123,16 @@ class Grid(Table):
     def _records(self) -> RenderResult:
         """Print each row as a list of its cells."""
         for row in self._cells:
-            yield row[0]
+            yield Text(f"{_flat(self._made[0].title)}: " if self._made[0].right else "", "dim").append_text(row[0])
             for column, cell in zip(self._made[1:], row[1:], strict=True):
                 if cell.plain:
-                    title = " ".join(column.title.split())
+                    title = _flat(column.title)
                     yield Text(f"  {title}: " if title and self.show_header else "  ", "dim").append_text(cell)
+
+
+def _flat(title: str) -> str:
+    """Write a title in one line."""
+    return " ".join(title.split())
 
 
 def level(titles: Sequence[str]) -> list[str]:

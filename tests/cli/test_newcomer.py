@@ -153,3 +153,20 @@ def test_no_long_name_breaks_within_a_word(width: int, capsys: Capture, monkeypa
 
 def test_exit_code_70_is_told(capsys: Capture) -> None:
     assert "70 an error in agentflow itself" in " ".join(said(capsys, "--help", code=0)[0].split())
+
+
+def test_a_file_that_was_meant_is_named(
+    write, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(LONG)
+    monkeypatch.chdir(tmp_path)
+    assert "did you mean the file 'agent.yaml'?" in said(capsys, "run", "agent", code=2)[1]
+    assert "did you mean the file 'agent.yaml'?" in said(capsys, "run", "agent.yml", code=2)[1]
+    assert "did you mean the file 'agent.yaml'?" in said(capsys, "run", "./agnet.yaml", code=2)[1]
+
+
+def test_a_provider_without_one_steps_model_is_told_with_the_step(write, capsys: Capture) -> None:
+    path = write(LONG + "  answer: {type: chat, model: gpt-4.1, output_tokens: 5}\n")
+    err = said(capsys, "run", path, "--backend", "groq", code=2)[1]
+    assert err.startswith("answer: groq has no profile of gpt-4.1: azure, openai have it")
+    assert "--assign answer=BACKEND" in err

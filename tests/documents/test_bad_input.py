@@ -44,6 +44,17 @@ def test_a_good_document_survives_a_round_trip() -> None:
         ("steps: {a: {type: wait, duration: .nan}}", "f.yaml:2:35", "must be a duration"),
         ("steps: {a: {type: wait, duration: 3 parsecs}}", "f.yaml:2:35", "'parsecs' is no unit of it"),
         ("steps: {a: {type: chat, output_tokens: 3, stream: no}}", "f.yaml:2:51", "must be true or false, not 'no'"),
+        (
+            "steps: {a: {type: wait, duration: {p50: 1s, p95: 2s}}}",
+            "f.yaml:2:35",
+            "write {lognormal: {p50: .., p95: ..}}",
+        ),
+        (
+            "steps: {a: {type: wait, duration: {p10: 1s, p99: 2s}}}",
+            "f.yaml:2:35",
+            "write {quantiles: {p10: .., p99: ..}}",
+        ),
+        ("steps: {a: {type: wait, duration: 1s, needs: b}, b: {type: wait, duration: 1s}}", "f.yaml:2:46", "write [b]"),
         ("steps: {a: {type: chat, output_tokens: 3, routes: {x: 0.5, y: 0.4}}}", "f.yaml:2:51", "add up to 0.9, not 1"),
         ("steps: {a: {type: wait, duration: 1s}, a: {type: wait, duration: 1s}}", "f.yaml:2:40", "there twice"),
         ("steps: {a: &x {type: wait, duration: 1s}}", "f.yaml:2:12", "anchor"),

@@ -40,6 +40,15 @@ def test_titles_of_several_lines_end_on_the_same_line() -> None:
     assert all(word in last.split() for word in ("seconds", "answer", "interval", "runs"))
 
 
+def test_a_number_that_heads_a_record_has_its_title() -> None:
+    table = grid(">output\ntokens", ">" + "much too long a title")
+    table.add_row("7", "9" * 30)
+    console = Console(width=20, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    assert capture.get().splitlines()[0] == "output tokens: 7"
+
+
 @pytest.mark.parametrize(
     ("written", "short"),
     [
