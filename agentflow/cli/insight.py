@@ -73,6 +73,7 @@ def explain(
 
     targets = [parse_target(text) for text in target or ()]
     scenario = build_scenarios(workflow, backend, assigned, setting)[0]
+    output.warn_of_prompts(scenario)
     output.announce_compiling()
     with output.progress() as progress:
         found = explain_scenario(scenario, runs, seed, threads, progress)

@@ -15,6 +15,7 @@ from rich.console import Console
 from agentflow.atomic import write_whole
 
 if TYPE_CHECKING:
+    from agentflow.analysis.scenario import Scenario
     from agentflow.result import Result
 
 _SILENT = 0.5  # seconds before progress is shown
@@ -70,6 +71,14 @@ def warn_of(results: Iterable[Result]) -> None:
             said[f"{result.workflow}: extrapolated beyond what was measured: {beyond}"] = None
     for text in said:
         warn(text)
+
+
+def warn_of_prompts(scenario: Scenario) -> None:
+    """Say which of a scenario's prompts are too long for their backends."""
+    from agentflow.analysis.context import overflows
+
+    for found in overflows(scenario.workflow, scenario.assignment):
+        warn(str(found))
 
 
 def announce_compiling(loaded: bool = False) -> None:

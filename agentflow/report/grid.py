@@ -67,15 +67,16 @@ class Grid(Table):
             yield from self._table(every, narrow, 1, options.max_width, self._cells, console, options)
             return
         rest = every[1:]
-        widths = self._widths(rest, narrow, 1, options.max_width - 2) if rest else None
-        if widths is None:
+        titles[1:] = level([self._folded(i) for i in rest]) if rest else []
+        if not rest or self._widths(rest, titles, 1, options.max_width - 2) is None:
             yield from self._records()
             return
-        for number, row in enumerate(self._cells):
-            if number == 0 and self.show_header:
-                yield from self._table(rest, narrow, 1, options.max_width, [], console, options, 2)
+        if self.show_header:
+            yield Text(_flat(titles[0]), "dim")
+            yield from self._table(rest, titles, 1, options.max_width, [], console, options, 2)
+        for row in self._cells:
             yield row[0]
-            yield from self._table(rest, narrow, 1, options.max_width, [row], console, options, 2, number >= 0)
+            yield from self._table(rest, titles, 1, options.max_width, [row], console, options, 2, bare=True)
 
     def _folded(self, number: int) -> str:
         """Return a title in several lines if it is wider than its cells."""

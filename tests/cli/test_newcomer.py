@@ -48,6 +48,11 @@ def test_a_run_says_why_it_failed_and_what_to_do(write, capsys: Capture, monkeyp
     assert found["profiles"][0]["backend"] == "groq/llama-3.3-70b"
 
 
+def test_explain_warns_too(write, capsys: Capture) -> None:
+    _, err = said(capsys, "explain", write(LONG), "--backend", "groq", "--runs", "100", code=0)
+    assert "read needs 200,001 tokens" in err
+
+
 def test_validate_sees_a_prompt_that_cannot_fit(write, capsys: Capture) -> None:
     path = write(LONG)
     assert "ok" in said(capsys, "validate", path, code=0)[0]
