@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from agentflow.cli import output
+from agentflow.cli.options import Json, check_plot
 from agentflow.errors import AgentflowError, DocumentError, PlanError, Problem, UsageError, meant, printable, quoted
 
 if TYPE_CHECKING:
     from agentflow.schema import Backend
     from agentflow.schema import Workflow as WorkflowDocument
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kind = Literal["workflow", "backend", "deployment", "chip", "model", "engine"]
 _A = {"engine": "an"}
 Kinds = Literal["workflows", "backends", "deployments", "chips", "models", "engines"]
@@ -196,6 +196,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a workflow as a tree; a backend or hardware with its evidence."""
+    check_plot(plot)
     from agentflow import documents
     from agentflow.schema import Backend, HardwareDocument, Workflow
 

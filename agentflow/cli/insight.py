@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -12,7 +13,6 @@ from agentflow.cli.options import (
     Json,
     NewConnections,
     OneBackend,
-    Plot,
     PriceTrend,
     Region,
     Runs,
@@ -61,7 +61,7 @@ def explain(
     speed_trend: SpeedTrend = None,
     when: When = None,
     json: Json = False,
-    plot: Plot = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw where the seconds go: a .png, .svg or .pdf.")] = None,
 ) -> None:
     """Say where the seconds go, in the mean and in the slow tail: critical path, slack, losses; and what would help."""
     check_plot(plot)
@@ -118,7 +118,7 @@ def stack(
     speed_trend: SpeedTrend = None,
     when: When = None,
     json: Json = False,
-    plot: Plot = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the time by links: a .png, .svg or .pdf.")] = None,
 ) -> None:
     """Show how latency stacks: the answer time against the number of chained calls, beside what people feel."""
     check_plot(plot)
