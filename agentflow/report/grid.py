@@ -99,9 +99,13 @@ class Grid(Table):
         left = room - gap * (len(columns) - 1) - sum(least.values())
         if left < 0:
             return None
-        while left > 0 and (low := [i for i in columns if least[i] < wide[i]]):
-            least[min(low, key=lambda i: least[i])] += 1
-            left -= 1
+        # What is left is shared out by what each column lacks, so that rows stay low.
+        while left > 0 and (lacks := {i: wide[i] - least[i] for i in columns if least[i] < wide[i]}):
+            share = {i: max(1, left * lack // sum(lacks.values())) for i, lack in lacks.items()}
+            for i, more in sorted(share.items(), key=lambda item: lacks[item[0]]):
+                more = min(more, lacks[i], left)
+                least[i] += more
+                left -= more
         return least
 
     def _table(

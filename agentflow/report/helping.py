@@ -21,7 +21,7 @@ MOST_ROWS = 12
 
 FRESH = (
     "fresh runs: the changes were chosen on the runs above and are measured on others, so that luck does not count; "
-    "the {} here is that of the others, within its interval of the one above"
+    "hence another {} than above"
 )
 REDRAWN = (
     "a hedge or a retry draws the length of its answer anew, so it also rescues from a long answer; where the question "

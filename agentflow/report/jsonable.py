@@ -58,7 +58,13 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
         **({} if summary.load is None else {"load": load_object(summary.load)}),
         "gates": [gate_object(gate) for gate in gates],
         "profiles": [
-            {"backend": p.name, "as_of": p.as_of, "status": p.status, "assumed": list(p.assumed)}
+            {
+                "backend": p.name,
+                "as_of": p.as_of,
+                "status": p.status,
+                "assumed": list(p.assumed),
+                "carried_to": p.carried_to,
+            }
             for p in summary.profiles
         ],
         "manifest": summary.manifest,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 
 from agentflow.analysis.context import overflows
@@ -9,6 +11,7 @@ from agentflow.analysis.failures import MOST, read_failures
 from agentflow.analysis.provenance import Profile, standing
 from agentflow.analysis.scenario import simulate
 from agentflow.analysis.summary import summarize
+from agentflow.analysis.trends import parse_trend, project
 from agentflow.report.tables import reasons
 from tests.make import backend, chat, loop, tool, workflow
 
@@ -83,6 +86,14 @@ def test_the_standing_of_profiles_is_one_line() -> None:
         "1 of 2024-09, 1 of 2026-07; historical: b/x; assumed in them: drift, variation (1 of 2)"
     )
     assert standing([]) == ""
+
+
+def test_a_profile_that_trends_carried_says_from_when() -> None:
+    made = backend(as_of="2026-02-10")
+    carried = project(made, datetime.date(2028, 5, 1), speed=parse_trend("x2/yr"))
+    found = summarize(simulate(workflow({"a": chat(3)}), carried, runs=20)).profiles
+    assert (found[0].as_of, found[0].carried_to) == ("2026-02-10", "2028-05-01")
+    assert standing(found).startswith("of 2026-02 carried to 2028-05")
 
 
 def test_a_result_says_what_it_stands_on() -> None:

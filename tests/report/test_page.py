@@ -486,3 +486,10 @@ def test_an_extra_table_fits_a_phone(findings: Findings, chromium: Any, tmp_path
     assert len(cells) == 6 and max(cells) <= 420
     title = opened.locator("table.extra td").nth(2).evaluate("c => getComputedStyle(c, '::before').content")
     assert "p95 sooner (s)" in title
+
+
+def test_the_page_says_why_its_p95s_differ(findings: Findings) -> None:
+    plain = render_page(findings)
+    assert "on the first of the runs above, so p50 and p95 differ" in plain and "from fresh runs" not in plain
+    more = render_page(findings, [Extra("What would help", ["Step"], [["a"]])])
+    assert "has its own, from fresh runs" in more
