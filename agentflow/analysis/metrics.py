@@ -235,7 +235,8 @@ def figure_names(result: Result) -> list[str]:
 
 def _unknown(metrics: Metrics, name: str) -> UsageError:
     """Say that there is no such figure, and which comes near."""
-    near = did_you_mean(name, figure_names(metrics.result))
+    names = figure_names(metrics.result)
+    near = f"e2e.{name}" if f"e2e.{name}" in names else did_you_mean(name, names)
     if near:
         return UsageError(f"no figure named {quoted(name)}; did you mean {near!r}?")
     known = "e2e.p95, ttft.p50, cost.mean, tokens.output.mean, calls.p99, outcomes.failed, steps.STEP.latency.p95"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agentflow.analysis.fitting.calibrate import calibrate, calibrate_summary
+from agentflow.analysis.fitting.calibrate import DOUBT, calibrate, calibrate_summary
 from agentflow.analysis.fitting.calibration import Calibration
 from agentflow.analysis.fitting.requests import Requests, RequestSummary, concatenate
 from agentflow.atomic import write_whole
+from agentflow.cli.output import warn
 from agentflow.documents import dump
 from agentflow.errors import CalibrationError, UsageError
 from agentflow.importers.loadtest import parse_columns, read_requests
@@ -83,6 +84,9 @@ def calibrate_command(
         result = calibrate_summary(data, name=name, as_of=day)
     else:
         result = calibrate(data, name=name, as_of=day, seed=seed)
+    for note in result.notes:
+        if note.startswith(DOUBT):
+            warn(note)
     text = dump(result.backend)
     if plot is not None and not result.qq:
         raise UsageError("--plot: a summary file has no requests to plot; give the requests' own file")

@@ -19,6 +19,7 @@ from agentflow.cli.options import (
     assignments,
     check_plot,
     read_setting,
+    split_names,
 )
 
 
@@ -45,8 +46,8 @@ def capacity(
     from agentflow.analysis.loading.capacity import scenario_capacities
 
     output.announce_compiling()
-    found = scenario_capacities(workflow, slo, backend or None, assign=assigned, setting=setting, runs=runs, seed=seed,
-                                threads=threads, arrivals=arrivals,
+    found = scenario_capacities(workflow, slo, split_names(backend) or None, assign=assigned, setting=setting,
+                                runs=runs, seed=seed, threads=threads, arrivals=arrivals,
                                 loading=lambda: output.announce_compiling(loaded=True))  # fmt: skip
     if plot is not None:
         from agentflow.report.capacity import plot_capacity

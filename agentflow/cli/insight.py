@@ -78,7 +78,9 @@ def explain(
     with output.progress() as progress:
         found = explain_scenario(scenario, runs, seed, threads, progress)
         ranking = (
-            rank(scenario, try_ or (), runs, seed, threads, by, progress, setting=setting) if what_if or try_ else None
+            rank(scenario, split_names(try_), runs, seed, threads, by, progress, setting=setting)
+            if what_if or try_
+            else None
         )
         needs = [break_even_of(scenario, wanted, runs, seed, threads, progress) for wanted in targets]
     if plot is not None:

@@ -47,7 +47,9 @@ SpeedTrend = Annotated[str | None, typer.Option(help="How speeds move, such as x
 When = Annotated[str | None, typer.Option(help="The date that trends run to: 2028-05-01, or 18mo.")]
 Workflow = Annotated[str, typer.Argument(help="A workflow of the catalogue, or the path of a file.")]
 OneBackend = Annotated[str | None, typer.Option(help="A backend, a provider, or the path of a file.")]
-Backends = Annotated[list[str] | None, typer.Option(help="A backend or a provider. Repeat it to compare.")]
+Backends = Annotated[
+    list[str] | None, typer.Option(help="Backends or providers to compare, divided by commas. May be repeated.")
+]
 
 
 def assignments(pairs: list[str] | None) -> dict[str, str]:
@@ -145,5 +147,6 @@ def check_plot(plot: Path | None) -> None:
 
 
 def split_names(texts: Sequence[str] | None) -> list[str]:
-    """Read names that are divided by commas, in one option or several."""
-    return [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
+    """Read names that are divided by commas, in one option or several; a file's name may have commas."""
+    parts = [[text] if Path(text).is_file() else text.split(",") for text in texts or ()]
+    return [name.strip() for part in parts for name in part if name.strip()]

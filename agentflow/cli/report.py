@@ -22,6 +22,7 @@ from agentflow.cli.options import (
     Workflow,
     assignments,
     read_setting,
+    split_names,
 )
 from agentflow.errors import UsageError
 
@@ -53,16 +54,17 @@ def report(
     from agentflow.analysis.findings import find
     from agentflow.analysis.insight.whatif import LEAST_RUNS, affordable, rank
 
+    places = split_names(backend)
     output.announce_compiling()
     with output.progress() as progress:
         found = find(
-            workflow, backend or None, assign=assigned, runs=runs, seed=seed, threads=threads, baseline=baseline,
+            workflow, places or None, assign=assigned, runs=runs, seed=seed, threads=threads, baseline=baseline,
             progress=progress, setting=setting,
         )  # fmt: skip
         ranking = None
         if what_if and runs >= LEAST_RUNS:
             some, steps = affordable(found.scenarios[0], runs)
-            ranking = rank(found.scenarios[0], backend or (), some, seed, threads, progress=progress, setting=setting,
+            ranking = rank(found.scenarios[0], places, some, seed, threads, progress=progress, setting=setting,
                            most_steps=steps)  # fmt: skip
     from agentflow.report.helping import ranking_extra
     from agentflow.report.page import render_page

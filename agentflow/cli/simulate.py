@@ -37,6 +37,7 @@ from agentflow.cli.options import (
     read_gates,
     read_precision,
     read_setting,
+    split_names,
 )
 from agentflow.errors import quoted
 
@@ -165,7 +166,7 @@ def compare(
 
     output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
-        found = compare_scenarios(workflows, backend or None, assign=assigned, runs=runs, seed=seed,
+        found = compare_scenarios(workflows, split_names(backend) or None, assign=assigned, runs=runs, seed=seed,
                                   threads=threads, precision=wanted, arrivals=arrivals, baseline=baseline,
                                   progress=progress, setting=setting)  # fmt: skip
     _report(found, gates, json, plot, wanted)

@@ -175,3 +175,23 @@ def test_a_provider_without_one_steps_model_is_told_with_the_step(write, capsys:
     err = said(capsys, "run", path, "--backend", "groq", code=2)[1]
     assert err.startswith("answer: groq has no profile of gpt-4.1: azure, openai have it")
     assert "--assign answer=BACKEND" in err
+
+
+def test_backends_are_divided_by_commas_everywhere(capsys: Capture) -> None:
+    out, _ = said(capsys, "compare", "tool-use", "--backend", "groq, together", "--backend", "cerebras", "--runs", "100",
+                  "--json", code=0)  # fmt: skip
+    assert [case["label"] for case in json.loads(out)["cases"]] == ["groq", "together", "cerebras"]
+
+
+def test_a_bare_quantile_is_taken_for_that_of_the_answer(capsys: Capture) -> None:
+    assert (
+        "did you mean 'e2e.p95'?" in said(capsys, "run", "tool-use", "--runs", "50", "--fail-if", "p95>1s", code=2)[1]
+    )
+
+
+def test_calibrate_warns_of_milliseconds(tmp_path: Path, capsys: Capture) -> None:
+    rows = [f"{300 + 7 * (i % 11)},{2300 + 31 * (i % 13)},100" for i in range(60)]
+    path = tmp_path / "load.csv"
+    path.write_text("\n".join(["ttft,latency,output_tokens", *rows]))
+    assert "check the units" in said(capsys, "calibrate", str(path), code=0)[1]
+    assert said(capsys, "calibrate", str(path), "--columns", "ttft=ttft:ms,e2e=latency:ms", code=0)[1] == ""

@@ -42,6 +42,7 @@ LEAST = 3
 PLAUSIBLE_SECONDS = (1e-6, 1e6)
 PLAUSIBLE_RATES = (1e-4, 1e8)
 
+DOUBT = "check the units"
 ODD_TTFT, ODD_SPEED = 60.0, 1.0
 """Medians of TTFT (s) above which, and of tokens a second below which, a unit was most likely taken for another."""
 
@@ -333,7 +334,7 @@ def _doubts(answered: Requests) -> list[str]:
     if ttft < ODD_TTFT and speed >= ODD_SPEED:
         return []
     return [
-        f"check the units: a median TTFT of {ttft:,.3g} s and {speed:.2g} tokens/s look like milliseconds taken for "
+        f"{DOUBT}: a median TTFT of {ttft:,.3g} s and {speed:.2g} tokens/s look like milliseconds taken for "
         "seconds; name the unit, such as --columns ttft=COLUMN:ms,e2e=COLUMN:ms"
     ]
 
