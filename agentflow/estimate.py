@@ -137,11 +137,6 @@ def mean_estimate(values: NDArray[Any], level: float = LEVEL) -> Estimate:
     return mean_interval(mean, float(values.std(ddof=1)), len(values), level)
 
 
-def amount_estimate(values: NDArray[Any], level: float = LEVEL) -> Estimate:
-    """Estimate the mean of what is never negative: seconds, tokens, dollars; nor is its interval."""
-    return mean_estimate(values, level).at_least(0.0)
-
-
 def mean_interval(mean: float, deviation: float, n: int, level: float = LEVEL) -> Estimate:
     """Return a mean with Student's interval, from the standard deviation of n >= 2 independent values."""
     half = student_quantile((1.0 + level) / 2.0, n - 1) * deviation / math.sqrt(n)

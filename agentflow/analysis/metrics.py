@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from agentflow.errors import UsageError, did_you_mean, printable, quoted
 from agentflow.estimate import (
     Estimate,
-    amount_estimate,
     mean_estimate,
     mean_interval,
     quantile_estimate,
@@ -75,7 +74,7 @@ class Metrics:
         if self.replications > 1:
             return self._replicated(getattr(self.result, column), stat)
         if stat == "mean":
-            return amount_estimate(getattr(self.result, column))
+            return mean_estimate(getattr(self.result, column)).at_least(0.0)
         return quantile_estimate(self.ordered(column), stat)
 
     @property
