@@ -12,8 +12,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-_LONGEST_WORD = 28
-"""Letters of a word that is not folded while others have room to give."""
+_LONGEST_NAME, _LONGEST_WORD = 40, 28
+"""Letters of a name in the first column, and of a word in the others, that are not folded while there is room."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Grid(Table):
             texts = [row[i].plain for row in self._cells] + ([titles[i]] if self.show_header else [])
             wide[i] = max((cell_len(line) for text in texts for line in text.split("\n")), default=0)
             word = max((cell_len(word) for text in texts for word in text.split()), default=0)
-            least[i] = min(word, _LONGEST_WORD) if self._made[i].wrap else wide[i]
+            least[i] = min(word, _LONGEST_WORD if i else _LONGEST_NAME) if self._made[i].wrap else wide[i]
         left = room - gap * (len(columns) - 1) - sum(least.values())
         if left < 0:
             return None

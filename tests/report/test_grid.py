@@ -29,6 +29,16 @@ def test_no_width_cuts_a_number_or_a_name(width: int) -> None:
     assert max(map(len, text.splitlines())) <= width
 
 
+def test_a_long_name_gets_a_line_of_its_own_before_it_is_folded() -> None:
+    table = grid("holds", ">runs/s", "first used up", wrap=(0, 2))
+    name = "deployments/llama-3.1-70b-8xh100"
+    table.add_row(name, "1.32", f"{name}, at 2.16 runs/s")
+    console = Console(width=62, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    assert name in [line.strip() for line in capture.get().splitlines()]
+
+
 def test_a_wide_terminal_gets_one_line_a_row() -> None:
     assert len(printed(80).strip().splitlines()) == 3
 
