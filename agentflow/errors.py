@@ -202,6 +202,18 @@ def did_you_mean(name: str, options: Iterable[str]) -> str | None:
     return best
 
 
+def meant(name: str, options: Iterable[str]) -> str | None:
+    """Ask whether the nearest option was meant.
+
+    Examples
+    --------
+    >>> meant("palner", ["planner", "writer"])
+    "did you mean 'planner'?"
+    """
+    near = did_you_mean(name, options)
+    return f"did you mean '{near}'?" if near else None
+
+
 def _distance(a: str, b: str, bound: float) -> float:
     """Optimal string alignment distance of two words, or `bound` once it cannot be below."""
     if a == b:

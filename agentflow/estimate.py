@@ -61,6 +61,12 @@ class Estimate:
         high = None if self.high is None else function(self.high)
         return Estimate(function(self.value), low, high, self.level, self.runs_needed)
 
+    def at_least(self, least: float) -> Estimate:
+        """Return the same of a figure that cannot be below `least`."""
+        if self.low is None or self.low >= least:
+            return self
+        return Estimate(self.value, least, self.high, self.level, self.runs_needed)
+
     def scaled(self, factor: float) -> Estimate:
         """Return the estimate times a factor >= 0."""
         return self.map(lambda figure: figure * factor)

@@ -283,9 +283,13 @@ def format_price(price: float) -> str:
 
 
 def format_usd(usd: float) -> str:
-    """Print an amount of US dollars to three figures, at least to the cent: ``$0.00123``, ``$12.30``."""
+    """Print an amount of US dollars to three figures, at least to the cent: ``$0.00123``, ``$12.30``, ``$1.23M``."""
     sign = "-" if usd < 0 else ""
     amount = abs(usd)
+    if amount >= 1e15:
+        return f"{sign}${amount:.3g}"
+    if amount >= 999_500:
+        return f"{sign}${_scaled(amount, ((1e12, 'T'), (1e9, 'G'), (1e6, 'M')), gap='')}"
     if amount >= 1:
         return f"{sign}${amount:,.2f}"
     return f"{sign}${_digits(amount)}"

@@ -25,6 +25,11 @@ LAUNCH = {
 }  # fmt: skip
 OUTPUT = TOKEN_KINDS.index("output")
 MARKS = {"together": "+", "deployments": "*"}
+GROUPS = {
+    "GPUs of that month": ("fireworks",),
+    "GPUs of later (+, *)": ("together", "deployments"),
+    "other chips of that month": ("groq", "sambanova"),
+}
 
 
 def speeds(comparison: Comparison) -> list[float]:
@@ -32,6 +37,12 @@ def speeds(comparison: Comparison) -> list[float]:
     index = comparison.cases[0].result.components.index("decode")
     results = [case.result for case in comparison.cases]
     return [float(r.step_tokens[:, OUTPUT].sum() / r.step_component_s[:, index].sum()) for r in results]
+
+
+def span(ratios: list[float]) -> str:
+    """Write `3.5`, or `1.3 to 1.4`."""
+    low, high = f"{min(ratios):.1f}", f"{max(ratios):.1f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def main() -> None:
@@ -51,15 +62,17 @@ def main() -> None:
             ratios[name] = (1 / times.value, speed[0] / rate)
         decode = sum(row.get("decode", 0.0) for row in fastest.summary.critical_mean_s.values())
         rest = 1 - decode / fastest.summary.e2e_s["mean"].value
-        rivals = [pair for name, pair in ratios.items() if name != backends[0]]
-        ends, rates = [pair[0] for pair in rivals], [pair[1] for pair in rivals]
+        told = []
+        for group, providers in GROUPS.items():
+            rivals = [pair for name, pair in ratios.items() if name.partition("/")[0] in providers]
+            ends, rates = ([pair[i] for pair in rivals] for i in (0, 1))
+            told.append(f"{span(ends)} times as fast end to end as {group}, where tokens/s say {span(rates)}")
         verdicts.append(
-            f"{size} is {min(ends):.1f} to {max(ends):.1f} times faster end to end, where tokens/s say {min(rates):.1f}"
-            f" to {max(rates):.1f}, because {rest:.0%} of the time on Cerebras is not decoding but prefill, network and"
-            " queue"
+            f"{size} is {'; '.join(told)}; {rest:.0%} of the time on Cerebras is not decoding but prefill, network and "
+            "queue"
         )
         print()
-    print(textwrap.fill("Verdict: " + "; ".join(verdicts) + ".", 100))
+    print(textwrap.fill("Verdict: " + ". ".join(verdicts) + ".", 100))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agentflow import documents
-from agentflow.errors import UsageError, did_you_mean, listed, printable
+from agentflow.errors import NotFoundError, UsageError, did_you_mean, listed, printable
 from agentflow.schema import Backend, LoopStep, MapStep, ModelFields, Step, Workflow, WorkflowStep
 
 BackendLike = str | os.PathLike[str] | Backend
@@ -42,10 +42,52 @@ def assign_backends(
     AgentflowError
         If a step has no backend, a name is unknown, or `assign` names no step that calls a model.
     """
-    chosen = dict(assign or {})
     steps = list(model_steps(workflow))
-    _check_targets(chosen, steps)
+    _check_targets(assign or {}, steps)
     resolve = _Resolver()
+    result: dict[str, Backend] = {}
+    homeless: list[ModelStep] = []
+    for item in steps:
+        try:
+            made, without = _assign([item], backend, assign or {}, resolve)
+        except NotFoundError as error:
+            if "has no profile of" not in str(error) or len(steps) == 1:
+                raise
+            way = f"another backend for this step alone: --assign {printable(item.path)}=BACKEND"
+            raise NotFoundError(f"{printable(item.path)}: {error}; {way}") from None
+        result |= made
+        homeless += without
+    if homeless:
+        raise UsageError(_no_backend(homeless))
+    return result
+
+
+def own_backends(workflow: Workflow) -> tuple[dict[str, Backend], list[tuple[ModelStep, str]]]:
+    """Choose backends by what a workflow says itself.
+
+    Returns
+    -------
+    dict
+        Backends of the steps that have one, as `assign_backends` returns them.
+    list
+        The steps whose backend or model is not to be found, and why; a model that only the catalogue has not may be in
+        a backend of the user's, so a step without any backend is none of them.
+    """
+    found: dict[str, Backend] = {}
+    wrong: list[tuple[ModelStep, str]] = []
+    resolve = _Resolver()
+    for item in model_steps(workflow):
+        try:
+            found |= _assign([item], None, {}, resolve)[0]
+        except NotFoundError as error:
+            wrong.append((item, str(error)))
+    return found, wrong
+
+
+def _assign(
+    steps: list[ModelStep], backend: BackendLike | None, chosen: Mapping[str, BackendLike], resolve: _Resolver
+) -> tuple[dict[str, Backend], list[ModelStep]]:
+    """Choose backends, and list the steps that get none."""
     result: dict[str, Backend] = {}
     homeless: list[ModelStep] = []
     for item in steps:
@@ -60,9 +102,7 @@ def assign_backends(
             where = _first(chosen.get(key), fallback.backend, home.provider)
             assert where is not None
             result[key] = resolve(where, fallback.model or item.model, key)
-    if homeless:
-        raise UsageError(_no_backend(homeless))
-    return result
+    return result, homeless
 
 
 def model_steps(workflow: Workflow) -> Iterator[ModelStep]:

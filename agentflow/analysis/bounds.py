@@ -7,6 +7,7 @@ cache reads or links take over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -41,7 +42,7 @@ class BatchPoint:
     bound : str
         What binds: compute, weights, kv, links or overhead.
     fits : bool
-        Whether the caches of so many sequences fit.
+        Whether the caches of so many sequences fit, and the engine takes so many.
     """
 
     batch: float
@@ -127,7 +128,7 @@ def bounds(
     p, (weights, experts) = parameters(model), dtypes(deployment, model)
     routed = p.moe_layers * p.active * p.expert
     size = (p.used - routed) * BYTES[weights] + routed * BYTES[experts]
-    largest = max(min(memory_fit(deployment, context).sequences, float(deployment.max_batch)), 1.0)
+    largest = _largest(deployment, context)
     price = deployment.usd_per_chip_hour if usd_per_chip_hour is None else usd_per_chip_hour
     return Bounds(
         deployment=deployment.name, chip=chip.name, model=model.name, chips=deployment.chips,
@@ -139,6 +140,11 @@ def bounds(
         estimate=_point(deployment, largest, context, price),
         points=tuple(_point(deployment, batch, context, price) for batch in batches),
     )  # fmt: skip
+
+
+def _largest(deployment: Deployment, context: float) -> float:
+    """Return how many whole sequences a replica decodes together, by its memory and the engine's limit."""
+    return float(max(1, math.floor(min(memory_fit(deployment, context).sequences, deployment.max_batch) + 1e-9)))
 
 
 def _point(deployment: Deployment, batch: float, context: float, price: float | None) -> BatchPoint:
@@ -160,7 +166,7 @@ def _point(deployment: Deployment, batch: float, context: float, price: float | 
         compute_share=float(math * min(turns, batch) / turns / step.total),
         bandwidth_share=float(reads * min(turns, batch) / turns / step.total),
         bound=step.bound,
-        fits=batch <= memory_fit(deployment, context).sequences,
+        fits=batch <= _largest(deployment, context),
     )
 
 
@@ -194,7 +200,8 @@ def explain_price(
     Returns
     -------
     dict
-        `usd_per_mtok`, `usd_per_chip_hour`, `per_chip` and `per_user` (tok/s), and `batch` on a replica.
+        `usd_per_mtok`, `usd_per_chip_hour`, `per_chip` and `per_user` (tok/s), `batch` on a replica, and the
+        `largest_batch` that it decodes together.
 
     Raises
     ------
@@ -212,6 +219,7 @@ def explain_price(
         "per_chip": rate,
         "batch": batch,
         "per_user": rate * deployment.chips / batch,
+        "largest_batch": _largest(deployment, context),
     }
 
 

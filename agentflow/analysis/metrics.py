@@ -26,7 +26,10 @@ from agentflow.result import TOKEN_KINDS, Result, hist_edges, hist_quantile, his
 Dimension = Literal["seconds", "usd", "joules", "share", "count"]
 Stat = float | Literal["mean"]
 
-OUTCOMES = ("answered", "fallback", "failed", "deadline_exceeded", "budget_exceeded")
+NO_ANSWER = ("failed", "deadline_exceeded", "budget_exceeded")
+"""Outcomes of runs that were not answered."""
+
+OUTCOMES = ("answered", "fallback", *NO_ANSWER)
 """Outcomes that every workflow can be asked about; a workflow's own labels come on top."""
 
 _STAT = re.compile(r"(?P<subject>.+?)\.(?:(?P<mean>mean)|p(?P<percent>\d{1,2}(?:\.\d+)?))")
@@ -74,7 +77,7 @@ class Metrics:
         if self.replications > 1:
             return self._about(self._value(column, stat), self.by_replication(column, stat))
         if stat == "mean":
-            return self._mean(column)
+            return self._mean(column).at_least(0.0)
         return quantile_estimate(self.ordered(column), stat)
 
     @property
@@ -169,7 +172,7 @@ class Metrics:
         if stat == "mean":
             if independent < 2:
                 return Estimate(mean, runs_needed=2)
-            return mean_interval(mean, _deviation(counts, mean), independent)
+            return mean_interval(mean, _deviation(counts, mean), independent).at_least(0.0)
         single = np.count_nonzero(counts) == 1
         value = mean if single else hist_quantile(counts, stat)
         ranks = quantile_ranks(independent, stat)
@@ -273,7 +276,8 @@ def figure_names(result: Result) -> list[str]:
 
 def _unknown(metrics: Metrics, name: str) -> UsageError:
     """Say that there is no such figure, and which comes near."""
-    near = did_you_mean(name, figure_names(metrics.result))
+    names = figure_names(metrics.result)
+    near = f"e2e.{name}" if f"e2e.{name}" in names else did_you_mean(name, names)
     if near:
         return UsageError(f"no figure named {quoted(name)}; did you mean {near!r}?")
     known = "e2e.p95, ttft.p50, cost.mean, tokens.output.mean, calls.p99, outcomes.failed, steps.STEP.latency.p95"

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from agentflow import documents
+from agentflow.analysis import failures, provenance
 from agentflow.analysis.assignment import BackendLike, assign_backends
 from agentflow.analysis.compare import Comparison, compare_results
+from agentflow.analysis.context import overflows
 from agentflow.analysis.drift import KEY, drift_of
 from agentflow.analysis.loading.arrivals import parse_arrivals
 from agentflow.analysis.loading.load import shape_of
@@ -234,9 +236,10 @@ def run_scenarios(
     if coming is not None:
         batch = loaded_batch(plans, coming, arrivals or "", seed, threads, progress, checkpoint, columns)
     results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
-    pairs = zip(scenarios, results, strict=True)
-    loaded = coming is not None
-    return [replace(result, manifest=result.manifest | _facts(scenario, loaded)) for scenario, result in pairs]
+    rows = zip(scenarios, plans, results, strict=True)
+    return [
+        replace(result, manifest=result.manifest | _facts(scenario, plan, result)) for scenario, plan, result in rows
+    ]
 
 
 def plan_of(scenario: Scenario, loaded: bool = False) -> Plan:
@@ -279,10 +282,14 @@ def loaded_batch(
     return batch
 
 
-def _facts(scenario: Scenario, loaded: bool) -> dict[str, str]:
-    """Return what a result should say of its scenario: the backends' drift, what is assumed, what ignores the load."""
-    facts = {KEY: drift_of(scenario.assignment)}
-    if loaded and (unmoved := unmoved_by_load(scenario)):
+def _facts(scenario: Scenario, plan: Plan, result: Result) -> dict[str, str]:
+    """Return what a result should say of its scenario: what it stands on, what is assumed, and why runs failed."""
+    facts = {KEY: drift_of(scenario.assignment), provenance.KEY: provenance.profiles_of(scenario.assignment)}
+    if (why := failures.failures_of(plan, result)) is not None:
+        facts[failures.KEY] = why
+    if found := [str(overflow) for overflow in overflows(scenario.workflow, scenario.assignment)]:
+        facts["context"] = "\n".join(found)
+    if result.load is not None and (unmoved := unmoved_by_load(scenario)):
         facts["unmoved_by_load"] = ", ".join(unmoved)
     if scenario.notes:
         facts["assumptions"] = "; ".join(scenario.notes)

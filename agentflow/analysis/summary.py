@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentflow.analysis.drift import drift_factor
+from agentflow.analysis.failures import Failures, read_failures
 from agentflow.analysis.loading.load import LoadReport, report_load
 from agentflow.analysis.loading.slo import Slo
-from agentflow.analysis.metrics import Metrics, Stat
+from agentflow.analysis.metrics import NO_ANSWER, Metrics, Stat
+from agentflow.analysis.provenance import Profile, read_profiles
 from agentflow.estimate import Estimate
 from agentflow.result import TOKEN_KINDS, Result
 
@@ -80,6 +82,10 @@ class Summary:
         What load did; None for runs that do not meet.
     drift
         Bounds of E2E (s) with the providers' day-to-day drift, by name of `STATS`; None where a backend states none.
+    failures
+        Why runs ended without an answer; None where all were answered, or where it is not known.
+    profiles
+        Date, status and assumed figures of the backends; empty where they are not known.
     """
 
     workflow: str
@@ -101,6 +107,8 @@ class Summary:
     critical_tail_s: Seconds | None
     load: LoadReport | None = None
     drift: dict[str, tuple[float, float]] | None = None
+    failures: Failures | None = None
+    profiles: tuple[Profile, ...] = ()
 
 
 def summarize(result: Result) -> Summary:
@@ -117,6 +125,7 @@ def summary_of(metrics: Metrics, slo: Slo | None = None) -> Summary:
             return None
         return {name: metrics.column(column, STATS[name]) for name in ("mean", "p95")}
 
+    outcomes = {name: metrics.outcome(name) for name in result.outcome_names}
     return Summary(
         workflow=result.workflow,
         assignment=dict(result.assignment),
@@ -126,7 +135,7 @@ def summary_of(metrics: Metrics, slo: Slo | None = None) -> Summary:
         manifest=dict(result.manifest),
         e2e_s={name: metrics.column("e2e_s", stat) for name, stat in STATS.items()},
         ttft_s={name: metrics.column("ttft_s", stat) for name, stat in STATS.items()},
-        outcomes={name: metrics.outcome(name) for name in result.outcome_names},
+        outcomes=outcomes,
         tokens={kind: metrics.column(f"{kind}_tokens", "mean") for kind in TOKEN_KINDS},
         calls=metrics.column("calls", "mean"),
         attempts=metrics.column("attempts", "mean"),
@@ -135,9 +144,19 @@ def summary_of(metrics: Metrics, slo: Slo | None = None) -> Summary:
         steps=tuple(_step(metrics, index) for index in range(len(result.steps))),
         critical_mean_s=_seconds(result, result.critical_s, result.runs),
         critical_tail_s=_seconds(result, result.tail_critical_s, result.tail_runs) if result.tail_runs else None,
-        load=report_load(result, slo),
+        load=_load(report_load(result, slo), outcomes),
         drift=_drift(metrics),
+        failures=read_failures(result.manifest),
+        profiles=tuple(read_profiles(result.manifest)),
     )
+
+
+def _load(load: LoadReport | None, outcomes: dict[str, Estimate]) -> LoadReport | None:
+    """Tell the runs that end with an answer from all that end."""
+    if load is None:
+        return None
+    share = 1.0 - sum(e.value for name, e in outcomes.items() if name in NO_ANSWER)
+    return replace(load, answered=load.throughput.value * share)
 
 
 def _drift(metrics: Metrics) -> dict[str, tuple[float, float]] | None:

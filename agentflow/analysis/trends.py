@@ -29,6 +29,7 @@ from agentflow.schema import (
 )
 
 DAYS_PER_YEAR = 365.25
+_FROM = re.compile(r" trend \S+ from (\d{4}-\d\d-\d\d) to ")
 MOST = 1e6  # a factor beyond this is a slip of the pen
 
 _PERCENT = re.compile(r"^(?P<sign>[+-])\s*(?P<number>\d+(\.\d+)?)\s*%\s*(/|per\s+)\s*(yr|year|y|a)$")
@@ -225,7 +226,14 @@ def _price(price: Price, factor: float) -> Price:
     return price.model_copy(update=amounts)
 
 
+def measured_on(backend: Backend) -> datetime.date | None:
+    """Return the date from which trends carried a backend; its own where none did."""
+    begun = [match for item in backend.evidence if item.kind == "assumed" and (match := _FROM.search(item.note))]
+    return datetime.date.fromisoformat(begun[0][1]) if begun else backend.as_of
+
+
 def _assumed(figure: str, trend: Trend, factor: float, start: datetime.date, to: datetime.date) -> Evidence:
     figures = ("price",) if figure == "price" else ("ttft", "decode_rate", "prefill_rate")
+    # `measured_on` reads it
     note = f"{figure} trend {trend.text} from {start} to {to}: times {factor:.4g}"
     return Evidence(figures=figures, source=f"{figure} trend {trend.text}", date=to, kind="assumed", note=note)

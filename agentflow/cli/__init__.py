@@ -12,7 +12,7 @@ OK, FAILED, USAGE, INCONCLUSIVE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 70, 130
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0 done, 1 a gate failed, 2 bad input, 3 inconclusive, 130 interrupted."""
+    """Run the command and exit: 0 done, 1 a gate failed, 2 bad input, 3 inconclusive, 70 a bug, 130 interrupted."""
     sys.exit(run(sys.argv[1:] if argv is None else list(argv)))
 
 

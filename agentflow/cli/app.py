@@ -69,7 +69,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback(
     epilog="Exit codes: 0 done and every gate passed; 1 a gate failed; 2 bad input or usage; 3 inconclusive; "
-    "130 interrupted."
+    "70 an error in agentflow itself; 130 interrupted."
 )
 def _main(
     version: Annotated[

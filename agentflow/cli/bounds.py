@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentflow.cli import output
+from agentflow.cli.options import Json, check_plot
 from agentflow.errors import UsageError, quoted
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def bounds(
     usd_per_mtok: Annotated[
         str | None, typer.Option("--usd-per-mtok", help="Explain this price of a million tokens by the batch it needs.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
     plot: Annotated[Path | None, typer.Option(help="Draw the roofline: PNG, SVG or PDF.")] = None,
 ) -> None:
     """Say what chips allow a model: bounds of compute and memory, and the speed between them by batch."""
@@ -40,10 +41,7 @@ def bounds(
     from agentflow.analysis.bounds import BATCHES, explain_price
     from agentflow.analysis.bounds import bounds as bounds_of
 
-    if plot is not None:
-        from agentflow.report.plots import check_plot
-
-        check_plot(plot)
+    check_plot(plot)
     tokens = _number("--context", context, units.parse_count)
     price = None if usd_per_chip_hour is None else _number("--usd-per-chip-hour", usd_per_chip_hour, units.parse_usd)
     wanted = None if usd_per_mtok is None else _number("--usd-per-mtok", usd_per_mtok, units.parse_usd)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from agentflow.cli import output
+from agentflow.cli.options import Json
 
 
 def calibrate(
@@ -18,7 +19,7 @@ def calibrate(
     as_of: Annotated[str | None, typer.Option(help="When it was measured, 2026-11-21.")] = None,
     output_file: Annotated[str | None, typer.Option("--output", help="Write the profile to this file.")] = None,
     plot: Annotated[str | None, typer.Option(help="Draw fitted against measured quantiles.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Turn measured requests into a backend's profile, with its evidence."""
     from agentflow.cli.calibration import calibrate_command

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from agentflow.analysis.fitting.calibrate import calibrate, calibrate_summary
+from agentflow.analysis.fitting.calibrate import DOUBT, calibrate, calibrate_summary
 from agentflow.analysis.fitting.calibration import Calibration
 from agentflow.analysis.fitting.requests import Requests, RequestSummary, concatenate
+from agentflow.atomic import write_whole
+from agentflow.cli.output import warn
 from agentflow.documents import dump
 from agentflow.errors import CalibrationError, UsageError
 from agentflow.importers.loadtest import parse_columns, read_requests
 from agentflow.report.calibration import calibration_report, qq_plot
+from agentflow.report.figures import check_plot, save_figure
 
 
 def calibrate_command(
@@ -74,18 +75,25 @@ def calibrate_command(
     """
     console = console or Console()
     day = _day(as_of)
+    if plot is not None:
+        check_plot(Path(plot))
+    if output is not None and not Path(output).parent.is_dir():
+        raise UsageError(f"--output {output}: there is no folder {Path(output).parent}")
     data = _read(files, format, parse_columns(columns or ""), _pairs(where))
     if isinstance(data, RequestSummary):
         result = calibrate_summary(data, name=name, as_of=day)
     else:
         result = calibrate(data, name=name, as_of=day, seed=seed)
+    for note in result.notes:
+        if note.startswith(DOUBT):
+            warn(note)
     text = dump(result.backend)
     if plot is not None and not result.qq:
         raise UsageError("--plot: a summary file has no requests to plot; give the requests' own file")
     if output is not None:
-        _write(output, text)
+        write_whole(Path(output), lambda file: file.write(text.encode("utf-8")))
     if plot is not None:
-        _save_plot(result, plot)
+        save_figure(Path(plot), qq_plot(result))
     if as_json:
         console.print(json.dumps(result.as_dict(), allow_nan=False), markup=False, highlight=False, soft_wrap=True)
         return result
@@ -137,30 +145,9 @@ def _day(text: str | None) -> datetime.date | None:
     if text is None:
         return None
     try:
-        return datetime.date.fromisoformat(text)
+        day = datetime.date.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"--as-of: {text!r} is no date; write it as 2026-01-31") from error
-
-
-def _write(path: str, text: str) -> None:
-    # Beside the target first, then renamed: a profile is written whole or not at all.
-    target = Path(path)
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise UsageError(f"--output: cannot write {path}: {error.strerror or error}") from error
-
-
-def _save_plot(result: Calibration, path: str) -> None:
-    try:
-        qq_plot(result).savefig(path)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--plot: cannot write {path}: {error}") from error
+    if day > datetime.datetime.now(datetime.UTC).date() + datetime.timedelta(days=1):  # tomorrow: it is so somewhere
+        raise UsageError(f"--as-of {text}: is in the future; say when it was measured")
+    return day

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from agentflow.cli import output
-from agentflow.errors import AgentflowError, DocumentError, PlanError, UsageError, printable
+from agentflow.cli.options import Json, check_plot
+from agentflow.errors import AgentflowError, DocumentError, PlanError, Problem, UsageError, meant, printable, quoted
 
 if TYPE_CHECKING:
     from agentflow.schema import Backend
+    from agentflow.schema import Workflow as WorkflowDocument
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Kind = Literal["workflow", "backend", "deployment", "chip", "model", "engine"]
 _A = {"engine": "an"}
 Kinds = Literal["workflows", "backends", "deployments", "chips", "models", "engines"]
@@ -24,41 +26,103 @@ def validate(
     backend: Annotated[str | None, typer.Option(help="Also check that the workflows' steps find this backend.")] = None,
     json: Json = False,
 ) -> None:
-    """Check documents; every problem with file, line and column."""
-    checked = [(name, *_check(name, backend)) for name in files]
+    """Check documents: every problem with file, line and column, and backends and prompts that do not fit."""
+    checked = [_check(name, backend) for name in files]
     if json:
         found = [
-            {"file": name, "valid": error is None, "kind": kind, "problems": _problems(error)}
-            for name, kind, error in checked
-        ]
+            {"file": c.name, "valid": c.error is None, "kind": c.kind, "problems": _problems(c.error),
+             "warnings": c.warnings}
+            for c in checked
+        ]  # fmt: skip
         output.print_json({"schema_version": 1, "files": found})
     else:
-        for name, kind, error in checked:
-            if error is None:
-                print(f"{printable(name, 1000)}: ok, {_A.get(kind or '', 'a')} {kind}", flush=True)
+        for c in checked:
+            if c.error is None:
+                print(f"{printable(c.name, 1000)}: ok, {_A.get(c.kind or '', 'a')} {c.kind}", flush=True)
             else:
-                output.warn(str(error))
-    raise typer.Exit(2 if any(error is not None for _, _, error in checked) else 0)
+                output.warn(str(c.error))
+            for text in c.warnings:
+                output.warn(f"{printable(c.name, 1000)}: {text}")
+    raise typer.Exit(2 if any(c.error is not None for c in checked) else 0)
 
 
-def _check(name: str, backend: str | None) -> tuple[str | None, AgentflowError | None]:
-    """Return what kind of document a file holds, and what is wrong with it."""
+@dataclass
+class _Checked:
+    """What `validate` found of one file."""
+
+    name: str
+    kind: str | None = None
+    error: AgentflowError | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def _check(name: str, backend: str | None) -> _Checked:
+    """Find out what kind of document a file holds, and what is wrong with it."""
     from agentflow import documents
-    from agentflow.analysis.assignment import assign_backends
-    from agentflow.plan import compile_plan
     from agentflow.schema import Workflow
 
-    kind = None
+    checked = _Checked(name)
     try:
         found = documents.load_any(name)
-        kind = documents.kind_of(found)
+        checked.kind = documents.kind_of(found)
         if isinstance(found, Workflow):
-            placeholder = {"*": documents.placeholder_backend()}
-            assignment = placeholder if backend is None else assign_backends(found, backend)
-            compile_plan(found, assignment, documents.position_of)
+            checked.warnings = _check_workflow(found, backend)
     except AgentflowError as error:
-        return kind, error
-    return kind, None
+        checked.error = error
+    return checked
+
+
+def _check_workflow(workflow: WorkflowDocument, backend: str | None) -> list[str]:
+    """Check a workflow's graph, its backends and its prompts' lengths; returns what is doubtful."""
+    from agentflow import documents
+    from agentflow.analysis.assignment import assign_backends, own_backends
+    from agentflow.analysis.context import overflows
+    from agentflow.plan import compile_plan
+
+    problems: list[Problem] = []
+
+    def note(path: tuple[str, ...], message: str) -> None:
+        file, line, column = documents.position_of(workflow, path) or ("", 0, 0)
+        problems.append(Problem(file, line, column, ".".join(path), message))
+
+    if backend is not None:
+        assignment = assign_backends(workflow, backend)
+        compile_plan(workflow, assignment, documents.position_of)
+    else:
+        compile_plan(workflow, {"*": documents.placeholder_backend()}, documents.position_of)
+        assignment, wrong = own_backends(workflow)
+        for item, message in wrong:
+            note(_place_of(item.path, "backend") if item.step.backend else ("defaults", "backend"), message)
+    warnings = []
+    for found in overflows(workflow, assignment):
+        if found.always and not found.rescued:
+            note(_place_of(found.path, "input_tokens"), str(found))
+        else:
+            warnings.append(str(found))
+    if problems:
+        raise DocumentError(dict.fromkeys(problems))
+    return warnings + _unknown_models(workflow)
+
+
+def _place_of(path: str, key: str) -> tuple[str, ...]:
+    """Return where a step's key stands in its document."""
+    return ("steps", *path.replace(".", ".steps.").split("."), key)
+
+
+def _unknown_models(workflow: WorkflowDocument) -> list[str]:
+    """Say which models no profile of the catalogue or the user's folders has."""
+    from agentflow import documents
+    from agentflow.analysis.assignment import model_steps
+
+    known = {name.partition("/")[2].partition("@")[0] for name in documents.list_backends()}
+    known |= set(documents.list_names("model"))
+    said: dict[str, None] = {}
+    for item in model_steps(workflow):
+        homeless = item.step.backend is None and item.default_backend is None
+        if homeless and item.model is not None and item.model not in known:
+            hint = meant(item.model, sorted(known)) or "name a backend of yours when you run it"
+            said[f"no provider here has the model {quoted(item.model)}; {hint}"] = None
+    return list(said)
 
 
 def _problems(error: AgentflowError | None) -> list[dict[str, Any]]:
@@ -132,6 +196,7 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a workflow as a tree; a backend or hardware with its evidence."""
+    check_plot(plot)
     from agentflow import documents
     from agentflow.schema import Backend, HardwareDocument, Workflow
 

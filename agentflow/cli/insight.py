@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from agentflow.cli import output
-from agentflow.cli.simulate import (
+from agentflow.cli.options import (
     Assign,
     Json,
     NewConnections,
-    Plot,
+    OneBackend,
     PriceTrend,
     Region,
     Runs,
@@ -23,6 +24,7 @@ from agentflow.cli.simulate import (
     assignments,
     check_plot,
     read_setting,
+    split_names,
 )
 from agentflow.errors import UsageError, quoted
 
@@ -34,7 +36,7 @@ MOST_TOKENS = 1e9
 
 def explain(
     workflow: Workflow,
-    backend: Annotated[str | None, typer.Option(help="A backend, a provider, or the path of a file.")] = None,
+    backend: OneBackend = None,
     assign: Assign = None,
     runs: Runs = 10_000,
     seed: Seed = 0,
@@ -59,7 +61,7 @@ def explain(
     speed_trend: SpeedTrend = None,
     when: When = None,
     json: Json = False,
-    plot: Plot = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw where the seconds go: a .png, .svg or .pdf.")] = None,
 ) -> None:
     """Say where the seconds go, in the mean and in the slow tail: critical path, slack, losses; and what would help."""
     check_plot(plot)
@@ -71,11 +73,14 @@ def explain(
 
     targets = [parse_target(text) for text in target or ()]
     scenario = build_scenarios(workflow, backend, assigned, setting)[0]
+    output.warn_of_prompts(scenario)
     output.announce_compiling()
     with output.progress() as progress:
         found = explain_scenario(scenario, runs, seed, threads, progress)
         ranking = (
-            rank(scenario, try_ or (), runs, seed, threads, by, progress, setting=setting) if what_if or try_ else None
+            rank(scenario, split_names(try_), runs, seed, threads, by, progress, setting=setting)
+            if what_if or try_
+            else None
         )
         needs = [break_even_of(scenario, wanted, runs, seed, threads, progress) for wanted in targets]
     if plot is not None:
@@ -115,7 +120,7 @@ def stack(
     speed_trend: SpeedTrend = None,
     when: When = None,
     json: Json = False,
-    plot: Plot = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the time by links: a .png, .svg or .pdf.")] = None,
 ) -> None:
     """Show how latency stacks: the answer time against the number of chained calls, beside what people feel."""
     check_plot(plot)
@@ -124,7 +129,7 @@ def stack(
 
     lengths, tokens = parse_links(links), [_tokens("--input-tokens", input_tokens, 0.0)]
     tokens.append(_tokens("--output-tokens", output_tokens, 1.0))
-    places = [name.strip() for text in backends or () for name in text.split(",") if name.strip()] or DEFAULT_BACKENDS
+    places = split_names(backends) or DEFAULT_BACKENDS
     output.announce_compiling()
     with output.progress() as progress:
         found = stack_links(lengths, places, model=model, input_tokens=tokens[0], output_tokens=tokens[1], runs=runs,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from agentflow.errors import AgentflowError
+from agentflow.atomic import write_whole
+
+if TYPE_CHECKING:
+    from agentflow.analysis.scenario import Scenario
+    from agentflow.result import Result
 
 _SILENT = 0.5  # seconds before progress is shown
 
@@ -52,25 +54,36 @@ def write(text: str, path: Path | None) -> None:
     if path is None:
         sys.stdout.write(text)
         return
-    try:
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(partial, 0o666 & ~mask)  # mkstemp makes files that only their owner can read
-            os.replace(partial, path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
+    write_whole(path, lambda file: file.write(text.encode("utf-8")))
 
 
 def warn(text: str) -> None:
     """Print a warning."""
     print(text, file=sys.stderr)
+
+
+def warn_of(results: Iterable[Result]) -> None:
+    """Say which prompts are too long, what was extrapolated, what load does not move; each once."""
+    said: dict[str, None] = {}
+    for result in results:
+        said.update(dict.fromkeys(filter(None, result.manifest.get("context", "").split("\n"))))
+        if beyond := result.manifest.get("extrapolated"):
+            said[f"{result.workflow}: extrapolated beyond what was measured: {beyond}"] = None
+        if unmoved := result.manifest.get("unmoved_by_load"):
+            said[
+                f"diffusion does not batch continuously: however many runs share it, {unmoved} keeps its law of "
+                "one load; write that load behind its name, such as @8"
+            ] = None
+    for text in said:
+        warn(text)
+
+
+def warn_of_prompts(scenario: Scenario) -> None:
+    """Say which of a scenario's prompts are too long for their backends."""
+    from agentflow.analysis.context import overflows
+
+    for found in overflows(scenario.workflow, scenario.assignment):
+        warn(str(found))
 
 
 def announce_compiling(loaded: bool = False) -> None:

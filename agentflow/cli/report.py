@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from agentflow.cli import output
-from agentflow.cli.simulate import (
+from agentflow.cli.options import (
     Assign,
+    Backends,
     NewConnections,
     PriceTrend,
     Region,
@@ -21,6 +22,7 @@ from agentflow.cli.simulate import (
     Workflow,
     assignments,
     read_setting,
+    split_names,
 )
 from agentflow.errors import UsageError
 
@@ -28,7 +30,7 @@ from agentflow.errors import UsageError
 def report(
     workflow: Workflow,
     output_file: Annotated[Path, typer.Option("--output", help="Write the page to this file, such as report.html.")],
-    backend: Annotated[list[str] | None, typer.Option(help="A backend or a provider. Repeat it to compare.")] = None,
+    backend: Backends = None,
     assign: Assign = None,
     runs: Runs = 10_000,
     seed: Seed = 0,
@@ -52,16 +54,17 @@ def report(
     from agentflow.analysis.findings import find
     from agentflow.analysis.insight.whatif import LEAST_RUNS, affordable, rank
 
+    places = split_names(backend)
     output.announce_compiling()
     with output.progress() as progress:
         found = find(
-            workflow, backend or None, assign=assigned, runs=runs, seed=seed, threads=threads, baseline=baseline,
+            workflow, places or None, assign=assigned, runs=runs, seed=seed, threads=threads, baseline=baseline,
             progress=progress, setting=setting,
         )  # fmt: skip
         ranking = None
         if what_if and runs >= LEAST_RUNS:
             some, steps = affordable(found.scenarios[0], runs)
-            ranking = rank(found.scenarios[0], backend or (), some, seed, threads, progress=progress, setting=setting,
+            ranking = rank(found.scenarios[0], places, some, seed, threads, progress=progress, setting=setting,
                            most_steps=steps)  # fmt: skip
     from agentflow.report.helping import ranking_extra
     from agentflow.report.page import render_page

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from agentflow.cli import output
-from agentflow.cli.simulate import (
+from agentflow.cli import FAILED, output
+from agentflow.cli.options import (
     Assign,
     Json,
     NewConnections,
+    OneBackend,
     PriceTrend,
     Region,
     Runs,
@@ -21,6 +22,7 @@ from agentflow.cli.simulate import (
     Workflow,
     assignments,
     read_setting,
+    split_names,
 )
 from agentflow.errors import UsageError
 
@@ -34,7 +36,7 @@ def sweep(
             "latency (each: times what it is), max_attempts, max_concurrency, backend. May be repeated."
         ),
     ],
-    backend: Annotated[str | None, typer.Option(help="A backend, a provider, or the path of a file.")] = None,
+    backend: OneBackend = None,
     assign: Assign = None,
     runs: Runs = 10_000,
     seed: Seed = 0,
@@ -62,6 +64,7 @@ def sweep(
         output.print_json(sweep_object(found))
     else:
         output.show(sweep_report(found))
+    output.warn_of(case.result for case in found.comparison.cases)
 
 
 def optimize(
@@ -85,7 +88,10 @@ def optimize(
     when: When = None,
     json: Json = False,
 ) -> None:
-    """Choose a backend for each step: the shortest answer time within a price, and what less money buys."""
+    """Choose a backend for each step: the shortest answer time within a price, and what less money buys.
+
+    Exits with 1 if nothing is within the limits.
+    """
     setting = read_setting(region, new_connections, price_trend, speed_trend, when)
     from agentflow.analysis.insight.optimize import optimize as find_optimum
     from agentflow.analysis.scenario import load
@@ -99,7 +105,7 @@ def optimize(
         least = parse_percent(min_answered)
     except ValueError as error:
         raise UsageError(f"--min-answered {error}") from None
-    places = [name.strip() for text in backends for name in text.split(",") if name.strip()]
+    places = split_names(backends)
     document = load(workflow)
     output.announce_compiling()
     with output.progress() as progress:
@@ -111,3 +117,5 @@ def optimize(
         output.print_json(optimum_object(found, document.name))
     else:
         output.show(optimum_report(found, document.name))
+    if found.best is None:
+        raise typer.Exit(FAILED)

@@ -9,12 +9,41 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agentflow.cli import output
-from agentflow.errors import UsageError, quoted
+from agentflow.cli.options import (
+    Arrive,
+    Assign,
+    Backends,
+    Client,
+    FailIf,
+    Json,
+    NewConnections,
+    Objective,
+    OneBackend,
+    Plot,
+    Precision,
+    PriceTrend,
+    Region,
+    Runs,
+    Seed,
+    SpeedTrend,
+    Threads,
+    Tier,
+    When,
+    Workflow,
+    assignments,
+    check_loaded,
+    check_plot,
+    check_save,
+    read_gates,
+    read_precision,
+    read_setting,
+    split_names,
+)
+from agentflow.errors import quoted
 
 if TYPE_CHECKING:
     from agentflow.analysis.compare import Comparison
     from agentflow.analysis.gates import Gate, GateResult
-    from agentflow.analysis.setting import Setting
     from agentflow.analysis.summary import Summary
     from agentflow.result import Result
 
@@ -29,43 +58,10 @@ DEMO_BACKENDS = [
     "anthropic/claude-sonnet-4.5",
 ]
 
-Runs = Annotated[int, typer.Option(help="Number of simulated runs.", min=1, max=100_000_000)]
-Seed = Annotated[int, typer.Option(help="Run n of a seed is always the same.", min=0, max=2**63 - 1)]
-Threads = Annotated[
-    int | None, typer.Option(help="Threads; by default one a core. The result is the same.", min=1, max=1024)
-]
-Precision = Annotated[str | None, typer.Option(help="Go on until the interval of the p95 is this narrow, such as 2%.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Plot = Annotated[Path | None, typer.Option(help="Draw the stacked latency: a .png, .svg or .pdf.")]
-FailIf = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Gate such as 'e2e.p95>10s', or 'e2e.p95>+10%' against --baseline; exit code 1 if it is so. "
-        "May be repeated."
-    ),
-]
-Assign = Annotated[list[str] | None, typer.Option(help="STEP=BACKEND: another backend for one step. May be repeated.")]
-Arrive = Annotated[
-    str | None,
-    typer.Option(help="Runs meet: poisson:0.5/s, gamma:2/s,cv=3, closed:20,think=5s, batch:2000, trace:FILE."),
-]
-Tier = Annotated[str | None, typer.Option(help="The customer's tier, whose rate limits count: needs --arrivals.")]
-Client = Annotated[
-    str | None,
-    typer.Option(help="What the framework costs: openai, langgraph, openai-agents, pydantic-ai; needs --arrivals."),
-]
-Objective = Annotated[str | None, typer.Option(help="Objective such as 'p95<20s', for the goodput: needs --arrivals.")]
-Region = Annotated[str | None, typer.Option(help="Where the user is, such as eu-hetzner; see backends/network.yaml.")]
-NewConnections = Annotated[bool, typer.Option("--new-connections", help="Each call opens a connection of its own.")]
-PriceTrend = Annotated[str | None, typer.Option(help="How prices move, such as -86%/yr; needs --when.")]
-SpeedTrend = Annotated[str | None, typer.Option(help="How speeds move, such as x2/yr; needs --when.")]
-When = Annotated[str | None, typer.Option(help="The date that trends run to: 2028-05-01, or 18mo.")]
-Workflow = Annotated[str, typer.Argument(help="A workflow of the catalogue, or the path of a file.")]
-
 
 def run(
     workflow: Workflow,
-    backend: Annotated[str | None, typer.Option(help="A backend, a provider, or the path of a file.")] = None,
+    backend: OneBackend = None,
     assign: Assign = None,
     runs: Runs = 10_000,
     seed: Seed = 0,
@@ -86,7 +82,7 @@ def run(
     when: When = None,
     json: Json = False,
     plot: Plot = None,
-    save: Annotated[Path | None, typer.Option(help="Save the result, with a column a run.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Save the result, with a value a run: a .npz.")] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Folder to go on from after a kill, replication by replication; needs --arrivals."),
@@ -95,8 +91,9 @@ def run(
     """Simulate a workflow: how long until the answer, and where the seconds go."""
     gates = read_gates(fail_if)
     check_plot(plot)
-    _check_loaded(arrivals, tier=tier, client=client, slo=slo, checkpoint=checkpoint)
-    wanted, assigned = _precision(precision), assignments(assign)
+    check_save(save)
+    check_loaded(arrivals, tier=tier, client=client, slo=slo, checkpoint=checkpoint)
+    wanted, assigned = read_precision(precision), assignments(assign)
     setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier, client)
     from agentflow.analysis.baseline import load_baseline
     from agentflow.analysis.gates import check, require_baseline
@@ -138,7 +135,7 @@ def run(
 
 def compare(
     workflows: Annotated[list[str], typer.Argument(help="One workflow or several.")],
-    backend: Annotated[list[str] | None, typer.Option(help="A backend or a provider. Repeat it to compare.")] = None,
+    backend: Backends = None,
     assign: Assign = None,
     runs: Runs = 10_000,
     seed: Seed = 0,
@@ -162,14 +159,14 @@ def compare(
     """Compare backends, or workflows, over the same random numbers: "3.1 ± 0.1 times faster"."""
     gates = read_gates(fail_if)
     check_plot(plot)
-    _check_loaded(arrivals, tier=tier, client=client)
-    wanted, assigned = _precision(precision), assignments(assign)
+    check_loaded(arrivals, tier=tier, client=client)
+    wanted, assigned = read_precision(precision), assignments(assign)
     setting = read_setting(region, new_connections, price_trend, speed_trend, when, tier, client)
     from agentflow.analysis.scenario import compare as compare_scenarios
 
     output.announce_compiling(loaded=arrivals is not None)
     with output.progress() as progress:
-        found = compare_scenarios(workflows, backend or None, assign=assigned, runs=runs, seed=seed,
+        found = compare_scenarios(workflows, split_names(backend) or None, assign=assigned, runs=runs, seed=seed,
                                   threads=threads, precision=wanted, arrivals=arrivals, baseline=baseline,
                                   progress=progress, setting=setting)  # fmt: skip
     _report(found, gates, json, plot, wanted)
@@ -214,14 +211,7 @@ def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[G
     """Say if a precision was not met, and exit with the gates' code."""
     from agentflow.analysis.gates import exit_code
 
-    for result in results:
-        if beyond := result.manifest.get("extrapolated"):
-            output.warn(f"{result.workflow}: extrapolated beyond what was measured: {beyond}")
-        if unmoved := result.manifest.get("unmoved_by_load"):
-            output.warn(
-                f"diffusion does not batch continuously: however many runs share it, {unmoved} keeps its law of "
-                "one load; write that load behind its name, such as @8"
-            )
+    output.warn_of(results)
     if wanted is not None:
         from agentflow.analysis.precision import relative_half_width
 
@@ -232,87 +222,3 @@ def _finish(results: Sequence[Result], wanted: float | None, checked: Sequence[G
                 f"stopped at {results[0].runs:,} runs"
             )
     raise typer.Exit(exit_code([gate.verdict for gate in checked]))
-
-
-def assignments(pairs: list[str] | None) -> dict[str, str]:
-    """Read STEP=BACKEND pairs."""
-    found: dict[str, str] = {}
-    for pair in pairs or ():
-        step, equals, backend = pair.partition("=")
-        if not (step and equals and backend):
-            raise UsageError(f"--assign {quoted(pair)}: write STEP=BACKEND, such as write=groq")
-        if step in found:
-            raise UsageError(f"--assign {quoted(pair)}: the step has a backend already")
-        found[step] = backend
-    return found
-
-
-def _precision(text: str | None) -> float | None:
-    """Read a precision such as 2%."""
-    if text is None:
-        return None
-    from agentflow.units import parse_percent
-
-    try:
-        share = parse_percent(text)
-    except ValueError as error:
-        raise UsageError(f"--precision: {error}") from None
-    if not 0.0 < share < 1.0:
-        raise UsageError(f"--precision {quoted(text)}: must be between 0 and 100 %, such as 2%")
-    return share
-
-
-def _check_loaded(arrivals: str | None, **only: object) -> None:
-    """Refuse options that say nothing of runs that are alone."""
-    for name, value in only.items():
-        if value is not None and arrivals is None:
-            raise UsageError(f"--{name}: runs that are alone share nothing; add --arrivals, such as poisson:0.5/s")
-
-
-def read_setting(
-    region: str | None,
-    new_connections: bool,
-    price: str | None,
-    speed: str | None,
-    when: str | None,
-    tier: str | None = None,
-    client: str | None = None,
-) -> Setting | None:
-    """Read where and when the scenario takes place."""
-    if new_connections and region is None:
-        raise UsageError("--new-connections: say from where with --region")
-    if all(said is None for said in (region, price, speed, when, tier, client)):
-        return None
-    import datetime
-
-    from agentflow.analysis.loading.client import parse_client
-    from agentflow.analysis.setting import Setting
-    from agentflow.analysis.trends import parse_trend, parse_when
-
-    today = datetime.datetime.now(datetime.UTC).date()
-    return Setting(
-        region=region,
-        new_connections=new_connections,
-        price=None if price is None else parse_trend(price),
-        speed=None if speed is None else parse_trend(speed),
-        when=None if when is None else parse_when(when, today),
-        tier=tier,
-        client=None if client is None else parse_client(client),
-    )
-
-
-def read_gates(expressions: list[str] | None) -> list[Gate]:
-    """Read the gates, before anything is simulated."""
-    if not expressions:
-        return []
-    from agentflow.analysis.gates import parse_gate
-
-    return [parse_gate(expression) for expression in expressions]
-
-
-def check_plot(plot: Path | None) -> None:
-    """Refuse a picture that could not be written, before anything is simulated."""
-    if plot is not None:
-        from agentflow.report.plots import check_plot
-
-        check_plot(plot)

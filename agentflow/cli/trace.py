@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 import typer
 
 from agentflow.cli import output
-from agentflow.cli.simulate import (
+from agentflow.cli.options import (
     Assign,
     NewConnections,
+    OneBackend,
     PriceTrend,
     Region,
     Seed,
@@ -25,7 +26,7 @@ from agentflow.errors import UsageError, quoted
 
 def trace(
     workflow: Workflow,
-    backend: Annotated[str | None, typer.Option(help="A backend, a provider, or the path of a file.")] = None,
+    backend: OneBackend = None,
     assign: Assign = None,
     run: Annotated[list[int] | None, typer.Option(help="Trace run N. May be repeated.", min=0, max=10**12)] = None,
     typical: Annotated[bool, typer.Option("--typical", help="Trace the run of median E2E (the default).")] = False,

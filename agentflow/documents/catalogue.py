@@ -71,13 +71,15 @@ def find(kind: str, name: str, near: Path | None = None) -> Path:
     """
     if "\0" in name or len(name) > 1000:
         raise NotFoundError(f"no {kind} is named {quoted(name)}")
+    if (is_path(name) or near is None) and Path(name).expanduser().is_dir() and name not in names(kind):
+        shown = printable(name, 200).rstrip("/")
+        raise NotFoundError(f"{shown}: is a folder; name the documents in it, such as {shown}/*.yaml")
     if is_path(name):
         path = Path(name).expanduser()
         if path.is_file():
             return path
-        raise NotFoundError(
-            f"{printable(name, 200)}: there is no such file; see `agentflow list {kind}s` for the catalogue"
-        )
+        way = _near_file(path) or f"see `agentflow list {kind}s` for the catalogue"
+        raise NotFoundError(f"{printable(name, 200)}: there is no such file; {way}")
     parts = name.split("/")
     if all(part not in ("", ".", "..") for part in parts):
         for folder in ([near] if near else []) + [folder / KINDS[kind] for folder in folders()]:
@@ -87,8 +89,21 @@ def find(kind: str, name: str, near: Path | None = None) -> Path:
     raise NotFoundError(_missing(kind, name))
 
 
+def _near_file(path: Path) -> str | None:
+    """Ask whether a file beside it was meant, one with another ending too."""
+    try:
+        there = [p.name for p in path.parent.iterdir() if p.suffix in (".yaml", ".yml")]
+    except (OSError, ValueError):
+        return None
+    same = [name for name in there if Path(name).stem == path.name or Path(name).stem == path.stem]
+    close = same[0] if same else did_you_mean(path.name, sorted(there))
+    return f"did you mean the file '{printable(str(path.parent / close), 200)}'?" if close else None
+
+
 def _missing(kind: str, name: str) -> str:
     known = names(kind)
+    if any(Path(name + ending).is_file() for ending in (".yaml", ".yml")):
+        return f"no {kind} is named {quoted(name)}; {_near_file(Path(name))}"
     close = did_you_mean(name, known)
     if close is None and kind == "backend":
         provider, _, model = name.partition("/")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from agentflow.documents.reader import Tree, Where
-from agentflow.errors import did_you_mean, listed, quoted
+from agentflow.errors import did_you_mean, listed, printable, quoted
 from agentflow.schema import STEP_TYPES, StepBase
 from agentflow.schema._base import PROBLEMS, Model
 
 
 def explain(error: ValidationError, root: type[Model], tree: Tree) -> None:
     """Note everything that a validation found."""
-    for finding in error.errors(include_url=False):
+    findings = error.errors(include_url=False)
+    typos = {(*loc[:-1], meant) for loc, meant in _typos(findings, root, tree)}
+    for finding in findings:
         path, models = _walk(finding["loc"], root, tree.data)
         kind, value, context = finding["type"], finding["input"], finding.get("ctx", {})
         if kind == PROBLEMS:
@@ -24,6 +26,8 @@ def explain(error: ValidationError, root: type[Model], tree: Tree) -> None:
                 tree.add((*path, *rest), message, hint)
         elif kind == "extra_forbidden":
             _unknown(path, models, tree)
+        elif kind == "missing" and (*path[:-1], path[-1]) in typos:
+            continue  # told at the key that was meant to be it
         elif kind == "missing":
             tree.add(path[:-1], f"'{path[-1]}' is missing", f"add {path[-1]}: ..")
         else:
@@ -33,13 +37,28 @@ def explain(error: ValidationError, root: type[Model], tree: Tree) -> None:
             tree.add(path, message, hint)
 
 
+def _typos(findings: Sequence[Any], root: type[Model], tree: Tree) -> Iterator[tuple[Where, str]]:
+    """List the unknown keys with the key that was probably meant."""
+    for finding in findings:
+        if finding["type"] == "extra_forbidden":
+            path, models = _walk(finding["loc"], root, tree.data)
+            near = did_you_mean(str(path[-1]), _known(models))
+            if near:
+                yield path, near
+
+
+def _known(models: list[type[Model]]) -> list[str]:
+    """List the keys that a mapping may have."""
+    return sorted({field.alias or key for model in models for key, field in model.model_fields.items()})
+
+
 def _unknown(path: Where, models: list[type[Model]], tree: Tree) -> None:
     name = str(path[-1])
     for model in models:
         if name in model.later:
             tree.add(path, model.later[name], key=True)
             return
-    known = sorted({field.alias or key for model in models for key, field in model.model_fields.items()})
+    known = _known(models)
     near = did_you_mean(name, known)
     tree.add(
         path,
@@ -119,7 +138,8 @@ def _words(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str]
     if kind in ("model_type", "dict_type", "model_attributes_type", "mapping_type"):
         return f"must be a mapping, not {got}", "write key: value lines, indented below it"
     if kind in ("tuple_type", "list_type"):
-        return f"must be a list, not {got}", "write [a, b], or lines that begin with -"
+        one = f"write [{printable(value)}]" if isinstance(value, str) and value else "write [a, b]"
+        return f"must be a list, not {got}", f"{one}, or lines that begin with -"
     if kind == "literal_error":
         expected = str(context.get("expected", "one of them"))
         near = did_you_mean(value, re.findall("'([^']*)'", expected)) if isinstance(value, str) else None

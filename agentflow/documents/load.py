@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from agentflow.documents import catalogue
 from agentflow.documents.explain import explain
+from agentflow.documents.names import note_names
 from agentflow.documents.reader import MAX_BYTES, Tree, Where, read_tree
 from agentflow.documents.served import check_served, served_backend
 from agentflow.errors import AgentflowError, DocumentError, NotFoundError, Problem, did_you_mean, quoted
@@ -229,6 +230,8 @@ def _parse(text: str | bytes, file: str, folder: Path | None, model: type[M], ch
         made = model.model_validate(data)
     except ValidationError as error:
         explain(error, model, tree)
+        if model is Workflow:
+            note_names(tree)
     if made is not None:
         check_served(made, tree)
     tree.check()

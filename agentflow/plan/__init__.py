@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agentflow.errors import PlanError
+from agentflow.errors import PlanError, meant
 from agentflow.plan import layout as L
 from agentflow.plan.encode import Encoder, array, mask_of
 from agentflow.plan.graph import COMPOSITES, Locate, Path, Report, Scope, analyse, body_of
@@ -139,7 +139,8 @@ class _Compiler:
         self._check_size()
         top = self._scope(workflow, [(None, workflow.steps, None)], ("steps",), "", top=True)
         if workflow.answer is not None and workflow.answer not in workflow.steps:
-            self.report.add(workflow, ("answer",), f"no step named '{workflow.answer}'")
+            said = f"no step named '{workflow.answer}'"
+            self.report.add(workflow, ("answer",), said, meant(workflow.answer, workflow.steps))
         self.report.check()
         assert top is not None
         unroller = Unroller(self.infos)

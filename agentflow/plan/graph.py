@@ -12,7 +12,7 @@ from typing import Any
 
 import networkx as nx
 
-from agentflow.errors import PlanError, Problem, did_you_mean
+from agentflow.errors import PlanError, Problem, meant
 from agentflow.schema import Quorum, Step, Workflow
 
 Path = tuple[str | int, ...]
@@ -98,13 +98,8 @@ def _check_names(document: Workflow, steps: Mapping[str, Step], at: Path, report
             source, route = split_need(need)
             here = (*at, name, "needs", i)
             if source not in steps:
-                near = did_you_mean(source, steps)
-                report.add(
-                    document,
-                    here,
-                    f"no step named '{source}'",
-                    near or "a need names a step of the same scope",
-                )
+                hint = meant(source, steps) or "a need names a step of the same scope"
+                report.add(document, here, f"no step named '{source}'", hint)
             elif source == name:
                 report.add(document, here, "a step cannot need itself", "a repetition is a step of type loop")
             elif route is not None:
@@ -118,8 +113,7 @@ def _check_names(document: Workflow, steps: Mapping[str, Step], at: Path, report
         for i, catch in enumerate(step.catch):
             here = (*at, name, "catch", i, "to")
             if catch.to not in steps:
-                near = did_you_mean(catch.to, steps)
-                report.add(document, here, f"leads nowhere: no step named '{catch.to}'", near)
+                report.add(document, here, f"leads nowhere: no step named '{catch.to}'", meant(catch.to, steps))
             elif catch.to == name:
                 report.add(document, here, "a step cannot catch its own failure", "use retry, or another step")
 
@@ -127,8 +121,8 @@ def _check_names(document: Workflow, steps: Mapping[str, Step], at: Path, report
 def _check_route(document: Workflow, step: Any, source: str, route: str, here: Path, report: Report) -> None:
     routes = getattr(step, "routes", None) or {}
     if route not in routes:
-        near = did_you_mean(route, routes) if routes else f"'{source}' declares no routes"
-        report.add(document, here, f"step '{source}' has no route '{route}'", near)
+        hint = meant(route, routes) if routes else f"'{source}' declares no routes"
+        report.add(document, here, f"step '{source}' has no route '{route}'", hint)
     elif routes[route] == 0:
         report.add(document, here, f"can never run: route '{source}.{route}' has probability 0", "give it a chance")
 
@@ -151,14 +145,14 @@ def _check_from(document: Workflow, scopes: list[tuple[str | None, Mapping[str, 
                     break
             else:
                 names = [n for _, s, _ in scopes for n in s]
-                report.add(document, here, f"no step named '{head}'", did_you_mean(head, names))
+                report.add(document, here, f"no step named '{head}'", meant(head, names))
                 continue
             target: Any = scopes[level][1][head]
             for part in rest:
                 inner = body_of(target)
                 if part not in inner:
-                    near = did_you_mean(part, inner) if inner else f"'{head}' is not a loop, map or workflow"
-                    report.add(document, here, f"no step '{part}' in it", near)
+                    hint = meant(part, inner) if inner else f"'{head}' is not a loop, map or workflow"
+                    report.add(document, here, f"no step '{part}' in it", hint)
                     break
                 target = inner[part]
             user = name if level == len(scopes) - 1 else chain[level]

@@ -78,7 +78,7 @@ def case_bars(cases: list[Case], console: Console) -> RenderableType:
     most = max(sum(parts.values()) for parts in totals)
     if most <= 0:
         return Text("no time passes")
-    names = min(28, max(len(title), *(len(printable(case.label, 40)) for case in cases)))
+    names = min(40, max(len(title), *(len(printable(case.label, 40)) for case in cases)))
     width = max(8, min(WIDEST, console.width - names - 13))
     table = grid(title, "mean, by component", ">seconds", wrap=(0,))
     for case, parts in zip(cases, totals, strict=True):

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from agentflow.analysis.fitting.calibration import Calibration, QuantileRow
 from agentflow.analysis.fitting.fit import Fit
+from agentflow.report.text import grid
 from agentflow.units import format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ def _runners_up(chosen: Fit) -> str:
 
 
 def _quantiles(rows: tuple[QuantileRow, ...]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("quantity", "p", "measured", "95 % interval", "fitted", "error"):
-        table.add_column(name, justify="left" if name == "quantity" else "right")
+    table = grid("quantity", ">p", ">measured", ">95 % interval", ">fitted", ">error")
     last = ""
     for row in rows:
         low, high = row.measured.low, row.measured.high

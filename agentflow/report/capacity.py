@@ -10,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from agentflow.analysis.loading.capacity import CapacityReport
-from agentflow.report.insight_plots import titled, write_figure
+from agentflow.report.figures import write_figure
+from agentflow.report.insight_plots import titled
 from agentflow.report.palette import seconds, share
 from agentflow.report.text import grid, plain, rate_interval
 

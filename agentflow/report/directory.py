@@ -16,7 +16,6 @@ from agentflow.report.text import grid, is_ascii, plain
 def directory_table(entries: Sequence[Entry]) -> RenderableType:
     """Show backends in rows."""
     table = grid("backend", ">tok/s", ">TTFT", ">500 tok", ">$ in", ">$ out", "as of", "", wrap=(0,), gap=1)
-    table.columns[0].min_width = 26
     for entry in entries:
         table.add_row(
             plain(entry.name),

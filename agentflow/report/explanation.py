@@ -9,7 +9,7 @@ from rich.text import Text
 from agentflow.analysis.insight.explain import Explanation, StepBlame
 from agentflow.report.palette import COLOURS, SIGNS, portion, seconds, share
 from agentflow.report.tables import headline
-from agentflow.report.text import grid, interval, is_ascii, plain
+from agentflow.report.text import grid, interval, is_ascii, plain, runs
 
 MOST_STEPS = 40
 """Steps that get a row; of more, those with the most seconds."""
@@ -33,7 +33,7 @@ def explain_report(explanation: Explanation, console: Console) -> RenderableType
     if explanation.tail_runs:
         parts.append(
             Text(
-                f"tail    the {explanation.tail_runs:,} runs at or above the p95, "
+                f"tail    the {runs(explanation.tail_runs)} at or above the p95, "
                 f"mean {seconds(explanation.tail_total_s)} s",
                 "dim",
             )
@@ -124,7 +124,7 @@ def notes(explanation: Explanation) -> list[RenderableType]:
     """Say what the words mean."""
     lines = [
         "slack: how much longer a step could take without moving the answer, mean over the runs in which it ran "
-        f"(of {explanation.slack_runs:,} runs)"
+        f"(of {runs(explanation.slack_runs)})"
     ]
     most = max((_total(step.tail_s) - _total(step.mean_s) for step in explanation.steps), default=0.0)
     if 0.0 < explanation.tail_total_s - explanation.mean_total_s < most:
@@ -132,7 +132,7 @@ def notes(explanation: Explanation) -> list[RenderableType]:
     if any(loss.name == "slowest_branch" and loss.mean_s.value > 0.0 for loss in explanation.losses):
         lines.append("waits for the last branch: all others that the join waits for were in")
     if explanation.recorded_runs < explanation.summary.runs:
-        lines.append(f"lost: over the first {explanation.recorded_runs:,} runs")
+        lines.append(f"lost: over the first {runs(explanation.recorded_runs)}")
     return [Text(line, "dim") for line in lines]
 
 

@@ -101,7 +101,6 @@ def deployment_line(d: Deployment) -> str:
 def evidence_table(evidence: Sequence[Evidence]) -> Table:
     """Show where each figure comes from."""
     table = grid("evidence for", "kind", "date", ">n", "source", wrap=(0, 4))
-    table.columns[0].max_width = 20
     for item in evidence:
         source = printable(" ".join(item.source.split()), 300)
         note = f"; {printable(' '.join(item.note.split()), 400)}" if item.note else ""

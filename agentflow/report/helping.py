@@ -19,6 +19,15 @@ from agentflow.report.text import grid, interval, plain
 MOST_ROWS = 12
 """Changes that are shown; JSON has all."""
 
+FRESH = (
+    "fresh runs: the changes were chosen on the runs above and are measured on others, so that luck does not count; "
+    "hence another {} than above"
+)
+REDRAWN = (
+    "a hedge or a retry draws the length of its answer anew, so it also rescues from a long answer; where the question "
+    "decides the length, it gains less"
+)
+
 _NAMES = {"speed": "output speed", "ttft": "first token", "both": "speed and first token", "time": "its time"}
 
 
@@ -28,7 +37,7 @@ def ranking_report(ranking: Ranking) -> RenderableType:
     basis = ranking.e2e_s[ranking.basis]
     head = Text("what would help  ", "bold").append(
         f"{len(ranking.rows)} changes tried, on the same draws; {ranking.basis} now {seconds(basis.value)} s "
-        f"{interval(basis)}",
+        f"{interval(basis)} on fresh runs",
         "not bold",
     )
     priced = any(row.cost_usd is not None for row in shown)
@@ -61,7 +70,9 @@ def described(row: WhatIf) -> str:
 
 def ranking_notes(ranking: Ranking) -> list[str]:
     """Say what else was found."""
-    found = []
+    found = [FRESH.format(ranking.basis)]
+    if any(row.change.kind == "hedge" or "hedge" in row.change.description for row in helping(ranking)):
+        found.append(REDRAWN)
     shown = helping(ranking)
     if len(shown) > MOST_ROWS:
         most = max(row.gain_s[ranking.basis].value for row in shown[MOST_ROWS:])
@@ -92,7 +103,7 @@ def ranking_extra(ranking: Ranking, where: str = "") -> Extra:
         for row in shown
     ]
     tried = f"{len(ranking.rows)} changes, each simulated on the same {ranking.runs:,} draws"
-    now = f"the {basis} is {seconds(ranking.e2e_s[basis].value)} s as it is"
+    now = f"the {basis} is {seconds(ranking.e2e_s[basis].value)} s as it is, on these fresh runs"
     none = [] if rows else ["none of them is shown to help"]
     notes = "; ".join([f"Tried were {tried}; {now}", *none, *ranking_notes(ranking)])
     return Extra(f"What would help{where and ' on '}{where}", columns, rows, f"{notes}.", (2, 3, 4, 5))

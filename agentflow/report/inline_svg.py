@@ -9,8 +9,8 @@ from html import escape
 from typing import Any
 
 from agentflow.errors import printable
+from agentflow.report.figures import STYLE
 from agentflow.report.palette import COLOURS
-from agentflow.report.plots import _STYLE
 
 _CLASS = {colour.lower(): f"c-{name}" for name, colour in COLOURS.items()}
 _KEPT = {"fill", "stroke", "stroke-width", "stroke-linecap", "stroke-dasharray", "fill-opacity", "opacity",
@@ -26,7 +26,7 @@ def inline_svg(size: tuple[float, float], draw: Callable[[Any], None], name: str
     Parameters
     ----------
     size, draw
-        As for `agentflow.report.insight_plots.write_figure`.
+        As for `agentflow.report.figures.write_figure`.
     name
         What those are told who do not see it.
     """
@@ -34,7 +34,7 @@ def inline_svg(size: tuple[float, float], draw: Callable[[Any], None], name: str
     from matplotlib.figure import Figure
 
     drawn = io.StringIO()
-    with matplotlib.rc_context(_STYLE | {"svg.fonttype": "none"}):
+    with matplotlib.rc_context(STYLE | {"svg.fonttype": "none"}):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None})

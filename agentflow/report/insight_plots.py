@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from agentflow.analysis.insight.explain import Explanation
 from agentflow.analysis.summary import Summary
-from agentflow.errors import AgentflowError, printable
+from agentflow.errors import printable
+from agentflow.report.figures import write_figure
 from agentflow.report.palette import COLOURS, seconds, share
-from agentflow.report.plots import _METADATA, _STYLE
 
 _MOST_ROWS = 40
 _MOST_IN_PAGE = 20
 _GREY = "#555555"
-
-
-def write_figure(path: Path, size: tuple[float, float], draw: Callable[[Any], None]) -> None:
-    """Draw on a figure of this size (inches) and write it whole or not at all."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    partial = path.with_name(f".{path.name}.part{path.suffix}")
-    try:
-        with matplotlib.rc_context(_STYLE):
-            figure = Figure(figsize=size, layout="constrained")
-            draw(figure)
-            figure.savefig(partial, dpi=150, metadata=_METADATA[path.suffix.lower()])
-        os.replace(partial, path)
-    except OSError as error:
-        raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def titled(axes: Any, title: str, note: str) -> None:

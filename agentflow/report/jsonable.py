@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from agentflow.analysis.compare import Comparison
@@ -36,6 +37,7 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
         "e2e_s": _with_drift(summary),
         "ttft_s": estimates(summary.ttft_s),
         "outcomes": {name: e.value for name, e in summary.outcomes.items()},
+        "failures": failures_object(summary),
         "tokens": estimates(summary.tokens),
         "calls": summary.calls.as_dict(),
         "attempts": summary.attempts.as_dict(),
@@ -55,8 +57,26 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
         "critical_path": {"mean_s": summary.critical_mean_s, "tail_s": summary.critical_tail_s},
         **({} if summary.load is None else {"load": load_object(summary.load)}),
         "gates": [gate_object(gate) for gate in gates],
+        "profiles": [
+            {
+                "backend": p.name,
+                "as_of": p.as_of,
+                "status": p.status,
+                "assumed": list(p.assumed),
+                "carried_to": p.carried_to,
+            }
+            for p in summary.profiles
+        ],
         "manifest": summary.manifest,
     }
+
+
+def failures_object(summary: Summary) -> dict[str, Any] | None:
+    """Write why runs ended without an answer; null where all were answered, or where it is not known."""
+    found = summary.failures
+    if found is None:
+        return None
+    return {"runs": found.of, "runs_looked_at": found.looked, "reasons": [asdict(row) for row in found.rows]}
 
 
 def load_object(load: LoadReport) -> dict[str, Any]:
@@ -68,6 +88,7 @@ def load_object(load: LoadReport) -> dict[str, Any]:
         "replications": load.replications,
         "warmup_runs": load.warmup,
         "throughput_per_s": load.throughput.as_dict(),
+        "answered_per_s": load.answered,
         "goodput_per_s": None if load.goodput is None else load.goodput.as_dict(),
         "makespan_s": None if load.makespan_s is None else load.makespan_s.as_dict(),
         "capacity_per_s": None if load.capacity is None else {"rate": load.capacity[0], "resource": load.capacity[1]},

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agentflow.analysis.loading.load import LoadReport
+from agentflow.errors import printable
 from agentflow.report.palette import count, seconds, share
 from agentflow.report.text import grid, interval, plain, rate_interval
 
@@ -20,11 +21,15 @@ def load_table(load: LoadReport) -> RenderableType:
     if load.warmup:
         text.append(f", each after {load.warmup:,} runs of warm-up")
     facts.add_row(Text("load", "dim"), text)
+    if load.verdict:
+        facts.add_row(Text("verdict", "dim"), Text(_verdict(load), "bold red" if load.verdict == "overloaded" else ""))
     if load.makespan_s is not None:
         made = f"{seconds(load.makespan_s.value)} s {interval(load.makespan_s)} from the first arrival to the last end"
         facts.add_row(Text("makespan", "dim"), made)
     else:
         ended = Text(f"{load.throughput.value:.4g} runs/s")
+        if load.answered is not None and load.answered < 0.9995 * load.throughput.value:
+            ended.append(f" end, {load.answered:.4g} runs/s with an answer")
         if load.capacity is not None:
             ended.append(f"; {load.capacity[0]:.4g} runs/s is the most that ").append_text(plain(load.capacity[1]))
             ended.append(" bears")
@@ -33,9 +38,8 @@ def load_table(load: LoadReport) -> RenderableType:
         good = f"{load.goodput.value:.4g} runs/s {rate_interval(load.goodput)} answered within the objective's limit"
         facts.add_row(Text("goodput", "dim"), good)
     if load.client is not None:
-        text = plain(load.client.name).append(
-            f": {share(load.client.asked.value)} of {load.client.cores:,} cores asked for"
-        )
+        cores = "one core" if load.client.cores == 1 else f"{load.client.cores:,} cores"
+        text = plain(load.client.name).append(f": {share(load.client.asked.value)} of {cores} asked for")
         facts.add_row(
             Text("client", "dim"), text.append(f"; a call waits {seconds(load.client.wait_s.value)} s for them")
         )
@@ -44,6 +48,19 @@ def load_table(load: LoadReport) -> RenderableType:
     tables += [_limits(load)] if load.limits else []
     tables += [_breakers(load)] if load.breakers else []
     return Group(facts, *(part for table in tables for part in (Text(), table)))
+
+
+def _verdict(load: LoadReport) -> str:
+    """Say whether what arrives is more than what can be borne."""
+    if load.verdict != "overloaded":
+        return f"{load.verdict}: waits hang on small changes"
+    if load.state != "unstable":
+        return "overloaded: the client's cores are asked for more than they have"
+    if load.rate is None or load.capacity is None:
+        return "overloaded"
+    most, name = load.capacity
+    rest = "the times depend on how long it lasts"
+    return f"overloaded: {load.rate:.4g} runs/s arrive, {printable(name)} bears {most:.4g}; {rest}"
 
 
 def _resources(load: LoadReport) -> Table:

@@ -14,6 +14,7 @@ from agentflow.report.page.graph import Picture, draw_graph
 from agentflow.report.palette import dollars, seconds, share
 from agentflow.report.plots import comparison_svg, summary_svg
 from agentflow.report.tables import times
+from agentflow.report.text import runs
 from agentflow.result import Result
 from agentflow.schema import Workflow
 
@@ -63,7 +64,7 @@ def _(value: Comparison) -> str:
     ]
     names = ", ".join(sorted({case.summary.workflow for case in cases}))
     first = cases[0].summary
-    head = f"<b>{_text(names)}</b>, {first.runs:,} runs each, seed {first.seed}"
+    head = f"<b>{_text(names)}</b>, {runs(first.runs, ' each')}, seed {first.seed}"
     return _block(head, _table(columns, rows), comparison_svg(value))
 
 
@@ -76,7 +77,7 @@ def _(value: Workflow) -> str:
 def _headline(summary: Summary) -> str:
     places = ", ".join(sorted(set(summary.assignment.values())))
     where = f" on {_text(places)}" if places else ""
-    return f"<b>{_text(summary.workflow)}</b>{where}, {summary.runs:,} runs, seed {summary.seed}"
+    return f"<b>{_text(summary.workflow)}</b>{where}, {runs(summary.runs)}, seed {summary.seed}"
 
 
 def _outcomes(summary: Summary) -> str:

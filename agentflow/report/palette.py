@@ -32,6 +32,8 @@ def seconds(x: float) -> str:
     """Write seconds with about three figures, without the unit."""
     if x != x or x in (float("inf"), float("-inf")):
         return "∞"
+    if abs(x) >= 9_999_999.5:
+        return f"{x:.3g}"  # half a year and more: nobody counts the digits
     if abs(x) >= 99.95:
         return f"{x:,.0f}"
     return f"{x:.1f}" if abs(x) >= 9.995 else f"{x:.2f}" if abs(x) >= 0.0995 else f"{x:.3f}"
@@ -60,4 +62,7 @@ def portion(x: float) -> str:
 
 def count(x: float) -> str:
     """Write a count or a number of tokens."""
+    for size, unit in ((1e12, ""), (1e9, "G"), (1e6, "M")):
+        if x >= 0.9995 * size:
+            return f"{x / size:.3g}{unit}" if unit and x < 1000 * size else f"{x:.3g}"
     return f"{x / 1000:,.1f}k" if x >= 9999.5 else f"{x:,.0f}" if x >= 99.95 else f"{x:.1f}"

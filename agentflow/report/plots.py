@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,11 @@ from agentflow.analysis.compare import Comparison
 from agentflow.analysis.directory import LawPoint
 from agentflow.analysis.stack import bars, by_component
 from agentflow.analysis.summary import Summary
-from agentflow.errors import AgentflowError, UsageError, printable
+from agentflow.errors import printable
+from agentflow.report.figures import METADATA, STYLE, write_figure
 from agentflow.report.palette import COLOURS, seconds, share
+from agentflow.report.text import runs
 
-FORMATS = (".png", ".svg", ".pdf")
-_STYLE: Any = {
-    "font.size": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "svg.hashsalt": "agentflow",
-    "text.parse_math": False,
-    "figure.facecolor": "white",
-}
-_METADATA: dict[str, dict[str, Any]] = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 _MOST_ROWS = 40
 
 
@@ -48,22 +39,16 @@ class Row:
         return max(self.start + sum(self.parts.values()), self.whisker[1] if self.whisker else 0.0)
 
 
-def check_plot(path: Path) -> None:
-    """Refuse a picture that cannot be written, before anything is simulated."""
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"--plot {path}: there is no folder {path.parent}")
-
-
 def plot_comparison(comparison: Comparison, path: Path) -> None:
     """Draw the stacked latency, one bar a scenario, with a whisker from p50 to p95."""
-    _save(_comparison(comparison), path)
+    picture = _comparison(comparison)
+    write_figure(path, _size(picture), partial(_draw, picture))
 
 
 def plot_summary(summary: Summary, path: Path) -> None:
     """Draw one scenario: a bar a step, where it stands on the mean critical path, and the whole below."""
-    _save(_summary(summary), path)
+    picture = _summary(summary)
+    write_figure(path, _size(picture), partial(_draw, picture))
 
 
 def comparison_svg(comparison: Comparison) -> str:
@@ -89,7 +74,7 @@ def _comparison(comparison: Comparison) -> _Picture:
     names = sorted({case.summary.workflow for case in cases})
     rows = [_whole(case.label, case.summary) for case in cases]
     note = "bars: mean by component; whiskers: p50 to p95"
-    return _Picture(rows, "scenario", ", ".join(names), f"{note}; {cases[0].summary.runs:,} runs each")
+    return _Picture(rows, "scenario", ", ".join(names), f"{note}; {runs(cases[0].summary.runs, ' each')}")
 
 
 def _summary(summary: Summary) -> _Picture:
@@ -100,45 +85,34 @@ def _summary(summary: Summary) -> _Picture:
     if len(steps) > _MOST_ROWS:
         steps = []
     places = ", ".join(sorted(set(summary.assignment.values())))
-    note = f"mean critical path by step and component; whisker: p50 to p95; {summary.runs:,} runs"
+    note = f"mean critical path by step and component; whisker: p50 to p95; {runs(summary.runs)}"
     title = f"{summary.workflow} on {places}" if places else summary.workflow
     return _Picture([*steps, _whole("the whole", summary)], "step", title, note)
 
 
 def plot_law(name: str, points: Sequence[LawPoint], input_tokens: int, path: Path) -> None:
     """Draw what a call takes against its output tokens: first and last token, p50 to p95."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    partial = path.with_name(f".{path.name}.part{path.suffix}")
     tokens = [point.output_tokens for point in points]
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
-        try:
-            for label, column, colour in (("last token", "total_s", "decode"), ("first token", "ttft_s", "prefill")):
-                low = [getattr(point, column)["p50"].value for point in points]
-                high = [getattr(point, column)["p95"].value for point in points]
-                axes.fill_between(tokens, low, high, color=COLOURS[colour], alpha=0.3, linewidth=0)
-                axes.plot(tokens, low, "o-", color=COLOURS[colour], label=f"{label}, p50 (band to p95)")
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            axes.set_xticks(tokens, [f"{count:,}" for count in tokens])
-            axes.minorticks_off()
-            axes.yaxis.set_major_formatter(lambda value, _: seconds(value))
-            axes.set_xlabel("output tokens")
-            axes.set_ylabel("time from sending the call (s)")
-            axes.set_title(f"{printable(name, 60)}, {input_tokens:,} tokens in", loc="left", fontweight="bold")
-            axes.yaxis.grid(True, color="#DDDDDD")
-            axes.legend(frameon=False)
-            figure.savefig(partial, dpi=150, metadata=_METADATA[path.suffix.lower()])
-            os.replace(partial, path)
-        except OSError as error:
-            raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
-        finally:
-            partial.unlink(missing_ok=True)
-            plt.close(figure)
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        for label, column, colour in (("last token", "total_s", "decode"), ("first token", "ttft_s", "prefill")):
+            low = [getattr(point, column)["p50"].value for point in points]
+            high = [getattr(point, column)["p95"].value for point in points]
+            axes.fill_between(tokens, low, high, color=COLOURS[colour], alpha=0.3, linewidth=0)
+            axes.plot(tokens, low, "o-", color=COLOURS[colour], label=f"{label}, p50 (band to p95)")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xticks(tokens, [f"{count:,}" for count in tokens])
+        axes.minorticks_off()
+        axes.yaxis.set_major_formatter(lambda value, _: seconds(value))
+        axes.set_xlabel("output tokens")
+        axes.set_ylabel("time from sending the call (s)")
+        axes.set_title(f"{printable(name, 60)}, {input_tokens:,} tokens in", loc="left", fontweight="bold")
+        axes.yaxis.grid(True, color="#DDDDDD")
+        axes.legend(frameon=False)
+
+    write_figure(path, (7.2, 4.2), draw)
 
 
 def _whole(label: str, summary: Summary) -> Row:
@@ -148,22 +122,17 @@ def _whole(label: str, summary: Summary) -> Row:
     return Row(label, 0.0, by_component(summary.critical_mean_s), note, (p50, p95))
 
 
-def _save(picture: _Picture, path: Path) -> None:
-    """Draw a picture and write it whole or not at all."""
-    partial = path.with_name(f".{path.name}.part{path.suffix}")
-    try:
-        _draw(picture, partial, path.suffix.lower(), {})
-        os.replace(partial, path)
-    except OSError as error:
-        raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _inline(picture: _Picture) -> str:
     """Draw a picture as an element of a page, its texts as text, with a name for those who do not see it."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
     drawn = io.StringIO()
-    _draw(picture, drawn, ".svg", {"svg.fonttype": "none"})
+    settings: Any = STYLE | {"svg.fonttype": "none"}
+    with rc_context(settings):
+        figure = Figure(figsize=_size(picture), layout="constrained")
+        _draw(picture, figure)
+        figure.savefig(drawn, dpi=150, format="svg", metadata=METADATA[".svg"])
     text = drawn.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<style[^>]*>\*\{.*?</style>", "", text, flags=re.DOTALL)  # which would hold for all of the page
@@ -172,19 +141,16 @@ def _inline(picture: _Picture) -> str:
     return head + text[text.index("<svg") + 4 :].strip()
 
 
-def _draw(picture: _Picture, into: Path | io.StringIO, suffix: str, style: dict[str, Any]) -> None:
-    """Draw the rows, the first on top; without pyplot, which has a window and a state of its own."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+def _size(picture: _Picture) -> tuple[float, float]:
+    """Return the size of a picture (inches)."""
+    return 8.6, 1.6 + 0.42 * len(picture.rows)
 
-    rows = picture.rows
-    settings: Any = _STYLE | style
-    with rc_context(settings):
-        figure = Figure(figsize=(8.6, 1.6 + 0.42 * len(rows)), layout="constrained")
-        axes = figure.subplots()
-        _bars(axes, rows)
-        _frame(figure, axes, picture)
-        figure.savefig(into, dpi=150, format=suffix[1:], metadata=_METADATA[suffix])
+
+def _draw(picture: _Picture, figure: Any) -> None:
+    """Draw the rows, the first on top."""
+    axes = figure.subplots()
+    _bars(axes, picture.rows)
+    _frame(figure, axes, picture)
 
 
 def _frame(figure: Any, axes: Any, picture: _Picture) -> None:

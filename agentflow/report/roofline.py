@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from agentflow.analysis.bounds import Bounds
+from agentflow.report.figures import write_figure
 from agentflow.report.text import grid, plain
 from agentflow.units import format_bandwidth, format_bytes, format_flops
 
@@ -25,7 +28,9 @@ def bounds_report(results: Sequence[Bounds], explained: Sequence[Mapping[str, fl
             parts.append(Text(_price(explained[number])))
         parts += [Text(), bounds_table(result)]
     if any(not p.fits for result in results for p in result.points):
-        parts.append(Text("no room: the caches of so many sequences do not fit in memory", "dim"))
+        parts.append(
+            Text("no room: the caches of so many sequences do not fit in memory, or the engine takes fewer", "dim")
+        )
     return Group(*parts)
 
 
@@ -46,9 +51,11 @@ def _lines(r: Bounds) -> Iterator[Text]:
 
 
 def _price(found: Mapping[str, float]) -> str:
+    batch, most = max(1, math.ceil(found["batch"] - 1e-9)), found["largest_batch"]
+    room = "" if batch <= most else f"; more than the {most:,.0f} that fit, so not at this price"
     return (
         f"${found['usd_per_mtok']:g}/Mtok at ${found['usd_per_chip_hour']:g} an hour is {_figures(found['per_chip'])} "
-        f"tok/s and chip: batch {_figures(found['batch'])}, {_figures(found['per_user'])} tok/s a user"
+        f"tok/s and chip: batch {batch:,}, {_figures(found['per_user'])} tok/s a user{room}"
     )
 
 
@@ -84,31 +91,30 @@ def plot_roofline(results: Sequence[Bounds], path: str | Path) -> None:
     path : str or Path
         PNG, SVG or PDF, by suffix.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for i, result in enumerate(results):
-        colour = _COLOURS[i % len(_COLOURS)]
-        knee = result.peak / result.bandwidth
-        shown = [p for p in result.points if p.fits]
-        reached = [p.compute_share * result.peak for p in shown]  # drafts and refinements are arithmetic too
-        intensity = [
-            max(f / max(p.bandwidth_share * result.bandwidth, 1e-9), 0.5) for f, p in zip(reached, shown, strict=True)
-        ]
-        roof = [0.5, knee, max(8 * knee, 1.5 * max(intensity, default=0.0))]
-        axes.plot(roof, [min(result.bandwidth * x, result.peak) for x in roof], color=colour, linewidth=1.5)
-        label = f"{result.deployment}: {format_flops(result.peak)}, {format_bandwidth(result.bandwidth)}"
-        axes.plot(intensity, reached, "o", color=colour, label=label)
-        for x, y, p in zip(intensity, reached, shown, strict=True):
-            axes.annotate(f"{p.batch:g}", (x, y), textcoords="offset points", xytext=(4, -9), fontsize=7)
-    axes.set(xscale="log", yscale="log", xlabel="FLOP per byte read", ylabel="FLOP/s a chip")
-    axes.set_title("Roofline: lines are data sheets, dots are decode steps by batch", fontsize=10, loc="left")
-    axes.grid(which="major", color="#dddddd", linewidth=0.5)
-    axes.legend(fontsize=8, loc="lower right")
-    figure.savefig(path, dpi=150)
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        for i, result in enumerate(results):
+            colour = _COLOURS[i % len(_COLOURS)]
+            knee = result.peak / result.bandwidth
+            shown = [p for p in result.points if p.fits]
+            reached = [p.compute_share * result.peak for p in shown]  # drafts and refinements are arithmetic too
+            intensity = [
+                max(f / max(p.bandwidth_share * result.bandwidth, 1e-9), 0.5)
+                for f, p in zip(reached, shown, strict=True)
+            ]
+            roof = [0.5, knee, max(8 * knee, 1.5 * max(intensity, default=0.0))]
+            axes.plot(roof, [min(result.bandwidth * x, result.peak) for x in roof], color=colour, linewidth=1.5)
+            label = f"{result.deployment}: {format_flops(result.peak)}, {format_bandwidth(result.bandwidth)}"
+            axes.plot(intensity, reached, "o", color=colour, label=label)
+            for x, y, p in zip(intensity, reached, shown, strict=True):
+                axes.annotate(f"{p.batch:g}", (x, y), textcoords="offset points", xytext=(4, -9), fontsize=7)
+        axes.set(xscale="log", yscale="log", xlabel="FLOP per byte read", ylabel="FLOP/s a chip")
+        axes.set_title("Roofline: lines are data sheets, dots are decode steps by batch", fontsize=10, loc="left")
+        axes.grid(which="major", color="#dddddd", linewidth=0.5)
+        axes.legend(fontsize=8, loc="lower right")
+
+    write_figure(Path(path), (8, 5), draw)
 
 
 def _figures(value: float) -> str:

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from agentflow.analysis.insight.optimize import Assignment, Optimum
 from agentflow.analysis.insight.sweep import Sweep
-from agentflow.analysis.insight.whatif import NO_ANSWER
+from agentflow.analysis.metrics import NO_ANSWER
 from agentflow.report.jsonable import SCHEMA_VERSION, run_object
 from agentflow.report.palette import dollars, seconds, share
-from agentflow.report.text import grid, interval, plain
+from agentflow.report.text import grid, interval, plain, runs
 
 MOST_ROWS = 12
 
@@ -20,7 +20,7 @@ MOST_ROWS = 12
 def sweep_report(found: Sweep) -> RenderableType:
     """Show p50, p95, TTFT, price and answers for each combination of values."""
     first = found.comparison.cases[0].summary
-    head = plain(first.workflow, "bold").append(f", {first.runs:,} runs each, seed {first.seed}", "dim")
+    head = plain(first.workflow, "bold").append(f", {runs(first.runs, ' each')}, seed {first.seed}", "dim")
     names = [f">{item.text}" for item in found.varied]
     columns = [">p50\ns", ">p95\ns", "95 %\ninterval", ">first\ntoken", ">$ a run\n", ">answered\n"]
     table = grid(*names, *columns, wrap=range(len(names)))
@@ -36,7 +36,9 @@ def sweep_report(found: Sweep) -> RenderableType:
             dollars(s.cost_usd["mean"].value) if s.cost_usd else "?",
             share(1.0 - lost),
         )
-    return Group(head, Text(), table)
+    lost = any(case.summary.outcomes[name].value > 0 for case in found.comparison.cases for name in NO_ANSWER)
+    note = [Text("the times count runs without an answer up to their end", "dim")] if lost else []
+    return Group(head, Text(), table, *note)
 
 
 def sweep_object(found: Sweep) -> dict[str, Any]:
@@ -53,11 +55,12 @@ def sweep_object(found: Sweep) -> dict[str, Any]:
 def optimum_report(found: Optimum, workflow: str) -> RenderableType:
     """Show the best assignment and what less money buys."""
     head = plain(workflow, "bold").append(
-        f", {found.looked:,} of {found.of:,} assignments, {found.runs:,} runs each, seed {found.seed}", "dim"
+        f", {found.looked:,} of {found.of:,} assignments, {runs(found.runs, ' each')}, seed {found.seed}", "dim"
     )
     limit = "" if found.limit_usd is None else f" at {dollars(found.limit_usd)} a run or less"
     if found.best is None or found.time_s is None:
-        return Group(head, Text(f"no assignment that was tried is within the limits{limit}"), *_front(found))
+        none = Text(f"no assignment that was tried is within the limits{limit}")
+        return Group(head, none, *_nearest(found), Text(), *_front(found))
     time, cost = found.time_s, found.cost_usd
     told = f"shortest {found.by}{limit}: {seconds(time.value)} s {interval(time)}"
     told += "" if cost is None else f", {dollars(cost.value)} a run"
@@ -67,6 +70,17 @@ def optimum_report(found: Optimum, workflow: str) -> RenderableType:
     how = "all were tried" if found.proven else "a local search: there may be a better one"
     note = Text(f"{how}; the best one's figures above are of fresh runs", "dim")
     return Group(head, Text(told), Text(), table, Text(), *_front(found), note)
+
+
+def _nearest(found: Optimum) -> list[RenderableType]:
+    """Show what is least beyond the limits."""
+    row = found.nearest
+    if row is None:
+        return []
+    cost = "" if row.cost_usd is None else f", {dollars(row.cost_usd)} a run"
+    places: dict[str, None] = dict.fromkeys(row.places.values())
+    told = f"the nearest: {found.by} {seconds(row.time_s)} s{cost}, {share(row.answered)} answered, on "
+    return [Text(told).append_text(plain(", ".join(places), limit=300))]
 
 
 def _front(found: Optimum) -> list[RenderableType]:
@@ -104,6 +118,7 @@ def optimum_object(found: Optimum, workflow: str) -> dict[str, Any]:
         "of": found.of,
         "proven": found.proven,
         "best": None if found.best is None else _assignment(found.best),
+        "nearest": None if found.nearest is None else _assignment(found.nearest),
         "time_s": None if found.time_s is None else found.time_s.as_dict(),
         "cost_usd": None if found.cost_usd is None else found.cost_usd.as_dict(),
         "front": [_assignment(row) for row in found.front],

@@ -8,12 +8,13 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from agentflow.analysis.insight.stacking import LIMITS_S, READING, Stacking
+from agentflow.analysis.insight.stacking import LIMITS_S, READING, Band, Stacking
 from agentflow.errors import printable
-from agentflow.report.insight_plots import write_figure
+from agentflow.report.figures import write_figure
+from agentflow.report.grid import level
 from agentflow.report.jsonable import SCHEMA_VERSION, estimates
 from agentflow.report.palette import count, seconds
-from agentflow.report.text import grid, plain
+from agentflow.report.text import grid, plain, runs
 
 _COLUMN = 14
 _SERIES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B", "#7A7A7A"]
@@ -23,17 +24,17 @@ _DASHES: list[Any] = ["-", "--", "-.", ":"]
 def stack_report(found: Stacking, console: Console) -> RenderableType:
     """Show p50 and p95 by number of links and backend, and how many links fit what people feel."""
     head = Text(f"chains of {_links(found)} calls", "bold").append(
-        f", {found.runs:,} runs each, seed {found.seed}", "dim"
+        f", {runs(found.runs, ' each')}, seed {found.seed}", "dim"
     )
     what = Text(f"each link reads {count(found.input_tokens)} tokens and the answer before it, and writes "
                 f"{count(found.output_tokens)}")  # fmt: skip
     parts: list[RenderableType] = [head, what]
-    some = max(1, (console.width - 7) // (_COLUMN + 2))
+    widest = max(len(line) for band in found.bands for line in [*_name(band).split("\n"), "p" * _COLUMN])
+    some = max(1, (console.width - 7) // (widest + 2))
     for first in range(0, len(found.bands), some):
         bands = found.bands[first : first + some]
-        table = grid(">links\n", *(f">{printable(band.label, 28)}\np50 to p95 (s)" for band in bands), wrap=range(1, 9))
-        for column in table.columns[1:]:
-            column.max_width = _COLUMN
+        titles = level(["links\n", *(f"{_name(band)}\np50 to p95 (s)" for band in bands)])
+        table = grid(*(f">{title}" for title in titles))
         for row, links in enumerate(found.links):
             cells = [band.points[row].e2e_s for band in bands]
             table.add_row(str(links), *(f"{seconds(e['p50'].value)} to {seconds(e['p95'].value)}" for e in cells))
@@ -43,6 +44,12 @@ def stack_report(found: Stacking, console: Console) -> RenderableType:
         fits.add_row(plain(band.label, limit=40), *(_most(band.within[name], found) for name in (*LIMITS_S, "reader")))
     note = f"a person's reading: the chain has answered before one has read all that it wrote, at {READING:g} tokens/s"
     return Group(*parts, Text(), fits, Text(note, "dim"))
+
+
+def _name(band: Band) -> str:
+    """Write a backend's name, in two lines if it is long."""
+    name = printable(band.label, 28)
+    return name.replace("/", "/\n", 1) if len(name) > _COLUMN else name
 
 
 def _links(found: Stacking) -> str:
@@ -109,7 +116,7 @@ def plot_stacking(found: Stacking, path: Path) -> None:
         axes.set_title("How latency stacks", loc="left", fontweight="bold", fontsize=12, pad=20)
         note = (
             f"lines: p50, bands: to p95; each call writes {count(found.output_tokens)} tokens and reads "
-            f"{count(found.input_tokens)} and the answer before it; {found.runs:,} runs"
+            f"{count(found.input_tokens)} and the answer before it; {runs(found.runs)}"
         )
         axes.annotate(note, (0, 1), xytext=(0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=9,
                       color="#555555")  # fmt: skip

@@ -9,7 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agentflow.analysis.compare import Case, Comparison
+from agentflow.analysis.failures import Failures
 from agentflow.analysis.gates import GateResult
+from agentflow.analysis.metrics import NO_ANSWER
+from agentflow.analysis.provenance import standing
 from agentflow.analysis.stack import standout
 from agentflow.analysis.summary import STATS, Summary
 from agentflow.errors import printable
@@ -17,7 +20,7 @@ from agentflow.estimate import Estimate
 from agentflow.report.bars import case_bars, stack_table
 from agentflow.report.load import load_table
 from agentflow.report.palette import count, dollars, seconds, share
-from agentflow.report.text import gates_table, grid, interval, is_ascii, plain
+from agentflow.report.text import gates_table, grid, interval, is_ascii, plain, runs
 from agentflow.units import format_energy
 
 __all__ = ["compare_report", "run_report"]
@@ -30,7 +33,7 @@ def headline(summary: Summary) -> Text:
     text = plain(summary.workflow, "bold")
     if where:
         text.append(" on ").append_text(plain(where, limit=160))
-    return text.append(f", {summary.runs:,} runs, seed {summary.seed}", "dim")
+    return text.append(f", {runs(summary.runs)}, seed {summary.seed}", "dim")
 
 
 def estimates_table(summary: Summary) -> Table:
@@ -65,20 +68,35 @@ def usage_table(summary: Summary) -> Table:
         used += "; the cost is not known"
     if summary.energy_j is not None and summary.calls.value:
         used += f"; {format_energy(summary.energy_j['mean'].value)}, p95 {format_energy(summary.energy_j['p95'].value)}"
-    without = ("failed", "deadline_exceeded", "budget_exceeded")
-    lost = sum(e.value for name, e in summary.outcomes.items() if name in without)
+    lost = sum(e.value for name, e in summary.outcomes.items() if name in NO_ANSWER)
     if lost > 0:
         ends[-1] += "; the times count runs without an answer up to their end"
     table = grid("", "", header=False, wrap=(1,))
     table.add_row(Text("outcomes", "dim"), Text(", ".join(ends)))
+    if summary.failures is not None:
+        table.add_row(Text("because", "dim"), Text(reasons(summary.failures)))
     table.add_row(Text("per run", "dim"), Text(used))
     if summary.drift is not None:
         moved = {name: f"{name} [{seconds(low)}, {seconds(high)}]" for name, (low, high) in summary.drift.items()}
         text = f"{moved['p50']}, {moved['p95']}: what the providers' medians do from day to day, whatever the runs"
         table.add_row(Text("drift", "dim"), Text(text))
+    if summary.profiles:
+        table.add_row(Text("profiles", "dim"), plain(standing(summary.profiles), limit=400))
     if "assumptions" in summary.manifest:
         table.add_row(Text("assumed", "dim"), plain(summary.manifest["assumptions"], limit=400))
     return table
+
+
+def reasons(failures: Failures, most: int = 4) -> str:
+    """Say which error at which step ended how many of the runs: `context_overflow at read 12 %`."""
+    told = []
+    for row in failures.rows[:most]:
+        what = row.error or ("the deadline" if row.outcome == "deadline_exceeded" else row.outcome)
+        told.append(f"{what}{f' at {printable(row.step, 40)}' if row.step else ''} {share(row.share)}")
+    if len(failures.rows) > most:
+        told.append(f"{len(failures.rows) - most} more")
+    of = f" (from the first {failures.looked:,} of {failures.of:,})" if failures.looked < failures.of else ""
+    return ", ".join(told) + of
 
 
 def takeaway(summary: Summary) -> Text:
@@ -130,11 +148,18 @@ def compare_report(comparison: Comparison, console: Console, gates: Sequence[Gat
     base = comparison.cases[comparison.baseline]
     first = cases[0].summary
     title = plain(", ".join(sorted({case.summary.workflow for case in cases})), "bold", limit=160)
-    title.append(f", {first.runs:,} runs each, seed {first.seed}", "dim")
+    title.append(f", {runs(first.runs, ' each')}, seed {first.seed}", "dim")
+    over = [case.label for case in cases if case.summary.load is not None and case.summary.load.verdict == "overloaded"]
     note = Text("times faster: p50 of ").append_text(plain(base.label))
     note.append(" over this one's, on the same random numbers, with its 95 % interval").stylize("dim")
     parts: list[RenderableType] = [title, Text(), compare_table(cases, base, console), Text()]
-    parts += [case_bars(cases, console), Text(), *outcome_lines(cases), note]
+    parts += [case_bars(cases, console), Text(), *outcome_lines(cases)]
+    if over:
+        said = "overloaded, so the times depend on how long the load lasts: "
+        parts.append(Text(said, "bold red").append_text(plain(", ".join(over), limit=300)))
+    parts.append(note)
+    if profiles := [profile for case in cases for profile in case.summary.profiles]:
+        parts.append(Text("profiles: ", "dim").append_text(plain(standing(profiles), limit=600)))
     if "assumptions" in first.manifest:
         parts.append(Text("assumed: ", "dim").append_text(plain(first.manifest["assumptions"], limit=400)))
     if gates:
@@ -167,5 +192,7 @@ def outcome_lines(cases: Sequence[Case]) -> list[RenderableType]:
     table = grid("outcomes", "", wrap=(0, 1))
     for case in cases:
         ends = [f"{printable(name)} {share(e.value)}" for name, e in case.summary.outcomes.items() if e.value > 0]
+        if case.summary.failures is not None:
+            ends[-1] += f"; because: {reasons(case.summary.failures, 2)}"
         table.add_row(plain(case.label, limit=40), ", ".join(ends))
     return [table, Text()]

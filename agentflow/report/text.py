@@ -12,6 +12,7 @@ from agentflow.analysis.gates import GateResult
 from agentflow.analysis.metrics import Dimension
 from agentflow.errors import printable
 from agentflow.estimate import Estimate
+from agentflow.report.grid import Grid
 from agentflow.report.palette import count, dollars, seconds, share
 from agentflow.units import format_energy
 
@@ -30,15 +31,12 @@ def is_ascii(console: Console) -> bool:
 
 def grid(*columns: str, header: bool = True, wrap: Sequence[int] = (), gap: int = 2) -> Table:
     """Make a table without lines; columns that begin with > are flush right, those in `wrap` may be folded."""
-    table = Table(box=None, show_header=header, pad_edge=False, header_style="dim", padding=(0, gap, 0, 0))
-    for number, column in enumerate(columns):
-        table.add_column(
-            column.lstrip(">"),
-            justify="right" if column.startswith(">") else "left",
-            no_wrap=number not in wrap,
-            overflow="fold",
-        )
-    return table
+    return Grid(columns, header, wrap, gap)
+
+
+def runs(number: int, each: str = "") -> str:
+    """Write `10,000 runs`, or `1 run`."""
+    return f"{number:,} {'run' if number == 1 else 'runs'}{each}"
 
 
 def interval(e: Estimate) -> str:

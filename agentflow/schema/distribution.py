@@ -190,6 +190,11 @@ class _Reader:
             return value
         if not isinstance(value, Mapping):
             return Constant.model_construct(value=self.number(value, at), shift=0.0)
+        if value and all(isinstance(k, str) and _probability(k) is not None for k in value):
+            inner = ", ".join(f"{k}: .." for k in value)
+            family = "lognormal" if set(value) == {"p50", "p95"} else "quantiles"
+            self.wrong(at, "quantiles without the name of their distribution", f"write {{{family}: {{{inner}}}}}")
+            return None
         families = [k for k in value if k in FAMILIES]
         for key in value:
             if key not in FAMILIES and key != "shift":

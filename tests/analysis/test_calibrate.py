@@ -155,3 +155,12 @@ def test_half_of_an_endpoints_requests_predict_the_other_half() -> None:
     drawn = e2e_draws(law, other.input_tokens, other.output_tokens)
     np.testing.assert_allclose(np.quantile(drawn, 0.5), np.quantile(other.e2e, 0.5), rtol=0.03)
     np.testing.assert_allclose(np.quantile(drawn, 0.95), np.quantile(other.e2e, 0.95), rtol=0.08)
+
+
+def test_milliseconds_taken_for_seconds_are_suspected() -> None:
+    measured = sample(200)
+    right = calibrate(measured)
+    scaled = build(measured.ttft * 1000, measured.e2e * 1000, measured.output_tokens, source="x.csv", tool="CSV")
+    wrong = calibrate(scaled)
+    assert not any("check the units" in note for note in right.notes)
+    assert "check the units" in wrong.notes[0]

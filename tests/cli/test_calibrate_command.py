@@ -71,8 +71,10 @@ def test_bad_flags(table: str, tmp_path: Path) -> None:
     for options, message in (
         ({"as_of": "yesterday"}, "--as-of"),
         ({"where": ["x"]}, "--where"),
-        ({"output": str(tmp_path / "no" / "x.yaml")}, "--output: cannot write"),
-        ({"plot": str(tmp_path / "x.nope")}, "--plot: cannot write"),
+        ({"as_of": "2999-01-01"}, "--as-of 2999-01-01: is in the future"),
+        ({"output": str(tmp_path / "no" / "x.yaml")}, "--output .*: there is no folder"),
+        ({"plot": str(tmp_path / "x.nope")}, "--plot .*must end in .png"),
+        ({"columns": "first=x"}, "The fields are ttft, e2e"),
     ):
         with pytest.raises(UsageError, match=message):
             run(table, **options)

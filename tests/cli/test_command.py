@@ -27,8 +27,9 @@ def json_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
 def test_json_of_a_run_has_the_promised_keys(capsys: pytest.CaptureFixture[str]) -> None:
     found = json_of(capsys, "run", "research-report", *SMALL)
     assert list(found) == [
-        "schema_version", "workflow", "assignment", "runs", "seed", "engine", "e2e_s", "ttft_s", "outcomes", "tokens",
-        "calls", "attempts", "cost_usd", "energy_j", "steps", "critical_path", "gates", "manifest",
+        "schema_version", "workflow", "assignment", "runs", "seed", "engine", "e2e_s", "ttft_s", "outcomes",
+        "failures", "tokens", "calls", "attempts", "cost_usd", "energy_j", "steps", "critical_path", "gates",
+        "profiles", "manifest",
     ]  # fmt: skip
     assert list(found["e2e_s"]) == ["mean", "p50", "p90", "p95", "p99"]
     assert list(found["e2e_s"]["p95"]) == ["value", "low", "high", "level", "drift_low", "drift_high"]
@@ -73,7 +74,7 @@ def test_the_graphs_mistakes_are_told_with_their_place(tmp_path: Path, capsys: p
     )
     assert run(["validate", str(path)]) == 2
     err = capsys.readouterr().err
-    assert f"{path}:8:13: steps.b.needs.0: no step named 'palner'; planner" in err
+    assert f"{path}:8:13: steps.b.needs.0: no step named 'palner'; did you mean 'planner'?" in err
     path.write_text(path.read_text().replace("palner", "planner"))
     assert run(["validate", str(path)]) == 2
     assert "cycle planner -> end -> planner" in capsys.readouterr().err

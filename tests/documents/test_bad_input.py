@@ -44,6 +44,17 @@ def test_a_good_document_survives_a_round_trip() -> None:
         ("steps: {a: {type: wait, duration: .nan}}", "f.yaml:2:35", "must be a duration"),
         ("steps: {a: {type: wait, duration: 3 parsecs}}", "f.yaml:2:35", "'parsecs' is no unit of it"),
         ("steps: {a: {type: chat, output_tokens: 3, stream: no}}", "f.yaml:2:51", "must be true or false, not 'no'"),
+        (
+            "steps: {a: {type: wait, duration: {p50: 1s, p95: 2s}}}",
+            "f.yaml:2:35",
+            "write {lognormal: {p50: .., p95: ..}}",
+        ),
+        (
+            "steps: {a: {type: wait, duration: {p10: 1s, p99: 2s}}}",
+            "f.yaml:2:35",
+            "write {quantiles: {p10: .., p99: ..}}",
+        ),
+        ("steps: {a: {type: wait, duration: 1s, needs: b}, b: {type: wait, duration: 1s}}", "f.yaml:2:46", "write [b]"),
         ("steps: {a: {type: chat, output_tokens: 3, routes: {x: 0.5, y: 0.4}}}", "f.yaml:2:51", "add up to 0.9, not 1"),
         ("steps: {a: {type: wait, duration: 1s}, a: {type: wait, duration: 1s}}", "f.yaml:2:40", "there twice"),
         ("steps: {a: &x {type: wait, duration: 1s}}", "f.yaml:2:12", "anchor"),
@@ -178,6 +189,7 @@ def test_a_number_out_of_bounds_hides_no_other_problem() -> None:
 
 def test_a_bad_entry_does_not_leave_an_empty_list_behind() -> None:
     text = "schema_version: 1\nname: x\nsteps:\n  a: {type: tool, latency: 1s, catch: [{errors: [timeot], to: b}]}\n"
+    text += "  b: {type: wait, duration: 1s}\n"
     with pytest.raises(DocumentError) as caught:
         documents.parse_workflow(text, "f.yaml")
     assert [p.message for p in caught.value.problems] == ["no error is named 'timeot'"]

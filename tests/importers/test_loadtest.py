@@ -171,3 +171,13 @@ def test_dates_and_times_of_day_in_a_table(tmp_path: Path) -> None:
     assert found.date == "2026-01-02"
     assert found.start[0] == 1767323045.0
     assert np.isnan(found.start[1])
+
+
+def test_columns_go_by_their_usual_names_too() -> None:
+    from agentflow.importers.loadtest.table import parse_columns
+
+    assert parse_columns("input_tokens=a,TTFT=b:ms,completion-tokens=c") == {
+        "input": "a",
+        "ttft": "b:ms",
+        "output": "c",
+    }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import agentflow
@@ -22,6 +23,7 @@ from agentflow.engine import Shape, pilot, run_load
 from agentflow.engine.arrivals import Arrivals, Batch, Closed, Given, Renewal
 from agentflow.errors import AgentflowError, UsageError
 from agentflow.plan import compile_plan
+from agentflow.report.load import load_table
 from agentflow.result import load_result
 from tests.load.contended import limited
 from tests.make import backend, chat, workflow
@@ -210,3 +212,21 @@ def summarize_e2e(metrics: Metrics) -> Any:
     from agentflow.analysis.summary import summary_of
 
     return summary_of(metrics).e2e_s
+
+
+def test_an_overloaded_system_is_called_so_and_its_answers_are_counted_apart() -> None:
+    full = backend("full", ttft=1.0, capacity={"concurrency": 1, "max_queue": 0})
+    made = workflow({"ask": chat(1)})
+    over, fine = (agentflow.simulate(made, full, arrivals=f"poisson:{rate}/s", runs=400) for rate in (2.0, 0.1))
+    found, calm = summarize(over).load, summarize(fine).load
+    assert found is not None and calm is not None
+    assert (found.verdict, calm.verdict) == ("overloaded", "")
+    lost = summarize(over).outcomes["failed"].value
+    assert lost > 0.4
+    assert found.answered == pytest.approx(found.throughput.value * (1.0 - lost))
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(load_table(found))
+    printed = " ".join(capture.get().split())
+    assert "verdict overloaded: 2 runs/s arrive, full bears 1" in printed
+    assert f"{found.answered:.4g} runs/s with an answer" in printed

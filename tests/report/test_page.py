@@ -475,3 +475,21 @@ def test_the_command_ranks_what_would_help_in_the_page(tmp_path: Path) -> None:
     assert "What would help on groq" in text and "on cerebras/llama-3.3-70b" in text
     assert command([*arguments, "--no-what-if", "--output", str(page)]) == 0
     assert "What would help" not in page.read_text(encoding="utf-8")
+
+
+def test_an_extra_table_fits_a_phone(findings: Findings, chromium: Any, tmp_path: Path) -> None:
+    columns = ["Step", "Change", "p95 sooner (s)", "95 % interval", "p95 then (s)", "1,000 answers cost more"]
+    row = ("research.read", "hedged after 12.5 s, its p95", "10.9", "[9.27, 12.6]", "26.6", "not known")
+    page = render_page(findings, [Extra("What would help", columns, [row], "", (2, 3, 4, 5))])
+    opened = Opened(chromium, written(page, tmp_path), viewport={"width": 420, "height": 900}).page
+    cells = opened.locator("table.extra td").evaluate_all("cells => cells.map(c => c.getBoundingClientRect().right)")
+    assert len(cells) == 6 and max(cells) <= 420
+    title = opened.locator("table.extra td").nth(2).evaluate("c => getComputedStyle(c, '::before').content")
+    assert "p95 sooner (s)" in title
+
+
+def test_the_page_says_why_its_p95s_differ(findings: Findings) -> None:
+    plain = render_page(findings)
+    assert "on the first of the runs above, so p50 and p95 differ" in plain and "from fresh runs" not in plain
+    more = render_page(findings, [Extra("What would help", ["Step"], [["a"]])])
+    assert "has its own, from fresh runs" in more

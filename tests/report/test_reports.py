@@ -105,7 +105,7 @@ TOKENS = ("input", "cached_input", "output", "reasoning")
 RUN = {
     "schema_version": None, "workflow": None, "assignment": {"write": None}, "runs": None, "seed": None,
     "engine": None, "e2e_s": {name: WITH_DRIFT for name in TIMES}, "ttft_s": TIMES,
-    "outcomes": {"answered": None, "fallback": None, "failed": None},
+    "outcomes": {"answered": None, "fallback": None, "failed": None}, "failures": None,
     "tokens": {kind: E for kind in TOKENS}, "calls": E, "attempts": E,
     "cost_usd": {"mean": E, "p95": E}, "energy_j": None,
     "steps": {"write": {
@@ -113,7 +113,7 @@ RUN = {
         "critical_share": None, "tokens": dict.fromkeys(TOKENS), "cost_usd": None,
     }},
     "critical_path": {"mean_s": {"write": {"decode": None}}, "tail_s": None},
-    "gates": None,
+    "gates": None, "profiles": None,
     "manifest": {"agentflow": None, "numpy": None, "python": None, "plan_fingerprint": None},
 }  # fmt: skip
 

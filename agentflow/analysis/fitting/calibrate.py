@@ -42,6 +42,10 @@ LEAST = 3
 PLAUSIBLE_SECONDS = (1e-6, 1e6)
 PLAUSIBLE_RATES = (1e-4, 1e8)
 
+DOUBT = "check the units"
+ODD_TTFT, ODD_SPEED = 60.0, 1.0
+"""Medians of TTFT (s) above which, and of tokens a second below which, a unit was most likely taken for another."""
+
 OWN_DRIFT = f"drift from day to day is assumed: {ONE_PROVIDER.ttft:.1%} in TTFT, {ONE_PROVIDER.speed:.1%} in speed"
 
 PROBABILITIES = (0.05, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99)
@@ -296,7 +300,7 @@ def _summary_rows(summary: RequestSummary, measured: Measured) -> tuple[Quantile
 
 
 def _notes(requests: Requests, parts: _Parts, failed: Mapping[str, int], day: datetime.date | None) -> tuple[str, ...]:
-    n, notes = len(parts.answered), list(requests.notes)
+    n, notes = len(parts.answered), [*_doubts(parts.answered), *requests.notes]
     told = [p for p in (0.5, 0.9, 0.95, 0.99) if n >= runs_needed(p)]
     lacking = [f"p{100 * p:g} needs {runs_needed(p)}" for p in (0.5, 0.9, 0.95, 0.99) if p not in told]
     can = "support " + (", ".join(f"p{100 * p:g}" for p in told) or "no quantile with an interval")
@@ -320,6 +324,19 @@ def _notes(requests: Requests, parts: _Parts, failed: Mapping[str, int], day: da
     if failed.get("client"):
         notes.append(f"{failed['client']} requests failed by the load test's own fault and are left out")
     return tuple(notes)
+
+
+def _doubts(answered: Requests) -> list[str]:
+    """Say if the times look like milliseconds that were taken for seconds."""
+    ttft = float(np.median(answered.ttft))
+    speeds = answered.decode_rate[np.isfinite(answered.decode_rate)]
+    speed = float(np.median(speeds)) if len(speeds) else ODD_SPEED
+    if ttft < ODD_TTFT and speed >= ODD_SPEED:
+        return []
+    return [
+        f"{DOUBT}: a median TTFT of {ttft:,.3g} s and {speed:.2g} tokens/s look like milliseconds taken for "
+        "seconds; name the unit, such as --columns ttft=COLUMN:ms,e2e=COLUMN:ms"
+    ]
 
 
 def _names(name: str | None, model: str, source: str) -> tuple[str, str, str]:

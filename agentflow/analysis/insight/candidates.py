@@ -161,7 +161,7 @@ def _hedge(path: str, step: Any, after: float) -> Iterator[Change]:
     reads = not has_latency(step) or step.type in ("retrieval", "guardrail")
     if step.hedge is None and reads and after > 0.0:
         text = f"hedged after {after:.3g} s, its p95"
-        yield Change(path, "hedge", text, "", partial(hedged, path=path, after=after))
+        yield Change(path, "hedge", text, "if the answer's length is luck", partial(hedged, path=path, after=after))
 
 
 def _prompt_cache(scenario: Scenario, path: str, step: Any) -> Iterator[Change]:

@@ -17,8 +17,8 @@ from typing import Literal
 from agentflow import documents
 from agentflow.analysis.assignment import BackendLike, model_steps
 from agentflow.analysis.insight.candidates import places_for
-from agentflow.analysis.insight.whatif import NO_ANSWER, fresh_seed
-from agentflow.analysis.metrics import Metrics
+from agentflow.analysis.insight.whatif import fresh_seed
+from agentflow.analysis.metrics import NO_ANSWER, Metrics
 from agentflow.analysis.scenario import Progress, Scenario, WorkflowLike, build_scenarios, load
 from agentflow.analysis.setting import Setting
 from agentflow.analysis.summary import STATS
@@ -62,6 +62,8 @@ class Optimum:
     ----------
     best
         The best within the limits, on the runs that chose it; None where none is within them.
+    nearest
+        Where none is: the one that is least beyond them; else None.
     time_s, cost_usd
         Of the best, on fresh runs.
     front
@@ -73,6 +75,7 @@ class Optimum:
     """
 
     best: Assignment | None
+    nearest: Assignment | None
     time_s: Estimate | None
     cost_usd: Estimate | None
     front: tuple[Assignment, ...]
@@ -132,6 +135,7 @@ def optimize(
         cost = None if fresh.result.cost_usd is None else fresh.column("cost_usd", "mean")
     return Optimum(
         best=None if best is None else search.seen[best],
+        nearest=min(seen, key=search.breach) if best is None else None,
         time_s=time,
         cost_usd=cost,
         front=_front(seen),
@@ -225,6 +229,12 @@ class _Search:
     def _rank(self, found: Assignment) -> tuple[float, float]:
         """Order assignments: by how far they are beyond the price, then by time."""
         over = max(0.0, (found.cost_usd or 0.0) - self.limit_usd) if self.limit_usd is not None else 0.0
+        return over + max(0.0, self.least - found.answered), found.time_s
+
+    def breach(self, found: Assignment) -> tuple[float, float]:
+        """Order assignments by how far they are beyond the limits, each as a share of it, then by time."""
+        cost = float("inf") if found.cost_usd is None else found.cost_usd
+        over = 0.0 if self.limit_usd is None else max(0.0, cost / max(self.limit_usd, 1e-12) - 1.0)
         return over + max(0.0, self.least - found.answered), found.time_s
 
     def allowed(self, found: Assignment) -> bool:

@@ -21,7 +21,7 @@ from agentflow.analysis.assignment import BackendLike
 from agentflow.analysis.insight.candidates import candidates
 from agentflow.analysis.insight.changes import Change, leaf_steps
 from agentflow.analysis.insight.paired import difference
-from agentflow.analysis.metrics import Metrics
+from agentflow.analysis.metrics import NO_ANSWER, Metrics
 from agentflow.analysis.scenario import Progress, Scenario, WorkflowLike, build_scenarios
 from agentflow.analysis.setting import Setting
 from agentflow.analysis.summary import STATS
@@ -44,9 +44,6 @@ LEAST_RUNS = 100
 """Runs below which nothing is ranked: a p95 has no interval below 72."""
 
 _VISITS = 600_000
-
-NO_ANSWER = ("failed", "deadline_exceeded", "budget_exceeded")
-"""Outcomes of runs that were not answered."""
 
 _ERROR = 0.05
 

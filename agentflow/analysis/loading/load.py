@@ -194,6 +194,8 @@ class LoadReport:
         In the order of the plan.
     client
         None where SDK and framework cost nothing.
+    answered
+        Runs a second that end with an answer, of those that `throughput` counts; None where that is not known.
     """
 
     arrivals: str
@@ -211,6 +213,15 @@ class LoadReport:
     breakers: tuple[BreakerReport, ...] = ()
     client: ClientReport | None = None
     fleets: tuple[FleetReport, ...] = ()
+    answered: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """`overloaded`, `near its capacity`, or empty; of what comes at no rate nothing can be said."""
+        asked = 0.0 if self.client is None else self.client.asked.value
+        if self.state == "unstable" or asked >= 0.995:
+            return "overloaded"
+        return "near its capacity" if self.state == "near" or asked >= NEAR else ""
 
 
 def report_load(result: Result, slo: Slo | None = None) -> LoadReport | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentflow import units
-from agentflow.analysis.metrics import Metrics, Stat
+from agentflow.analysis.metrics import NO_ANSWER, Metrics, Stat
 from agentflow.errors import UsageError, quoted
 from agentflow.estimate import Estimate, mean_estimate
 from agentflow.loaded import Load
@@ -60,12 +60,9 @@ class Slo:
 
     def times(self, result: Result) -> NDArray[np.float64]:
         """Return each run's time (s), `BEYOND` limits at least for one without an answer."""
-        bad = [result.outcome_names.index(name) for name in _NOT_ANSWERED if name in result.outcome_names]
+        bad = [result.outcome_names.index(name) for name in NO_ANSWER if name in result.outcome_names]
         times: NDArray[np.float64] = getattr(result, self.column)
         return np.where(np.isin(result.outcome, bad), np.maximum(times, BEYOND * self.limit), times)
-
-
-_NOT_ANSWERED = ("failed", "deadline_exceeded", "budget_exceeded")
 
 
 def parse_slo(text: str) -> Slo:

@@ -40,6 +40,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """What a column can be, and the names under which it is found (a unit's suffix aside)."""
 
+_NAMES = {alias: field for field, aliases in FIELDS.items() for alias in (*aliases, field)}
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
 _SUFFIX = re.compile(r"^(?P<name>.*?)[ _(\[]+(?P<unit>ns|us|ms|s|sec|seconds)[)\]]?$")
 _ENDPOINT = ("provider", "model", "endpoint")  # columns that tell endpoints apart
@@ -72,12 +73,12 @@ def parse_columns(text: str) -> dict[str, str]:
     mapping: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, sign, column = part.partition("=")
-        name = name.strip()
+        name = _NAMES.get(name.strip().lower().replace("-", "_"), name.strip())
         if not sign or not column.strip():
             raise UsageError(f"--columns: {part!r} is not FIELD=COLUMN; for example ttft=first_token_ms")
         if name not in FIELDS:
-            guess = did_you_mean(name, FIELDS)
-            hint = f"did you mean {guess!r}?" if guess else f"fields are {', '.join(FIELDS)}"
+            guess = did_you_mean(name, _NAMES)
+            hint = (f"did you mean {guess!r}? " if guess else "") + f"The fields are {', '.join(FIELDS)}"
             raise UsageError(f"--columns: no field {name!r}; {hint}")
         mapping[name] = column.strip()
     return mapping

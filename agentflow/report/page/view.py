@@ -10,6 +10,7 @@ from typing import Any
 
 from agentflow.analysis.compare import Case
 from agentflow.analysis.findings import Findings
+from agentflow.analysis.metrics import NO_ANSWER
 from agentflow.analysis.stack import Standout, by_component, standout
 from agentflow.estimate import Estimate
 from agentflow.plan import layout as L
@@ -20,10 +21,6 @@ from agentflow.schema import Backend, Evidence
 
 Words = list[tuple[str, bool]]
 """A sentence in pieces, each with whether it is set in bold."""
-
-WITHOUT = ("failed", "deadline_exceeded", "budget_exceeded")
-"""Outcomes of runs that gave no answer."""
-
 
 DOMINANT = 0.15
 """Share of the mean below which the longest step explains nothing."""
@@ -154,7 +151,7 @@ def _row(case: Case, number: int, is_baseline: bool, most: float) -> Row:
     s = case.summary
     p95, places = s.e2e_s["p95"], sorted(set(s.assignment.values()))
     times = case.speedup["p50"]
-    lost = sum(s.outcomes[name].value for name in WITHOUT)
+    lost = sum(s.outcomes[name].value for name in NO_ANSWER)
     return Row(
         label=case.label,
         number=number,
