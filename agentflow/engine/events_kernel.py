@@ -1007,7 +1007,7 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
             more = max(0.0, tokens - cached - P.backend_f[b, L.B_TTFT_INPUT])
             prefill = W.value[L.Q_TTFT] + more * P.backend_f[b, L.B_PREFILL]
             gap = s / max(W.value[L.Q_RATE], SLOWEST)
-        else:
+        elif Q.fleet[b] < 0:  # replicas that batch have a law for steps instead
             wait, prefill, gap, growth = served(P, W, b, tokens, cached)
             stall, gap, growth = stall + wait * s, gap * s, growth * s
         W.ff[f, E.A_NET] = net
