@@ -2374,7 +2374,12 @@ def end_run(P, Q, W, O, slot, now, clock):  # type: ignore[no-untyped-def]
         e2e, by = held_back(P, Q, W, O, base, answer, W.sf[base + answer, L.F_END], stamp, False)
         finish_run(P, Q, W, O, slot, e2e, by if by >= 0 else answer, answer, np.int64(L.ANSWERED), now, clock)
         return
-    finish_run(P, Q, W, O, slot, now, last_visit(P, Q, W, O, slot), answer, np.int64(L.RUN_FAILED), now, clock)
+    last = last_visit(P, Q, W, O, slot)
+    if last >= 0 and P.node_i[last, L.N_KIND] == L.END and W.si[base + last, L.V_STATUS] == L.CANCELLED:
+        inner = last_cut(P, Q, W, O, slot, W.sf[base + last, L.F_END])  # a rejection cut it, its path ends in its call
+        if P.node_i[last, L.N_MATE] < inner < last:
+            W.si[base + last, L.V_CRIT] = inner * 2
+    finish_run(P, Q, W, O, slot, now, last, answer, np.int64(L.RUN_FAILED), now, clock)
 
 
 @compiled

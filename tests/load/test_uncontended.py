@@ -11,7 +11,7 @@ from agentflow.engine import Trace, trace_runs
 from agentflow.engine.arrivals import Arrivals, Batch, Renewal
 from agentflow.plan import compile_plan
 from tests.load.uncontended import COUNTS, differences
-from tests.make import guardrail, tool, workflow
+from tests.make import backend, guardrail, nested, tool, workflow
 from tests.reference import ReferenceRun, simulate_run
 from tests.strategies import Case, cases
 
@@ -77,6 +77,14 @@ def test_a_guardrail_that_is_skipped_keeps_nobody_waiting(beside: tuple[str, ...
     for arrivals in (Batch(runs=40), Renewal(per_second=1e-6, cv=0.0)):
         runs, paths = differences(plan, 40, 3, arrivals)
         assert runs + paths == []
+
+
+def test_a_run_that_a_guardrail_rejects_ends_in_the_call_under_way() -> None:
+    guard = {"type": "guardrail", "blocking": False, "timeout": {"idle": 0.375}, "input_tokens": 0, "output_tokens": 10}
+    inner = workflow({"x": tool({"uniform": [0.25, 2.0]}), "y": tool({"uniform": [0.25, 2.0]})})
+    plan = compile_plan(workflow({"guard": guard, "say": nested(inner, "guard", join="any")}), {"*": backend(ttft=1.0)})
+    runs, paths = differences(plan, 40, 3, Batch(runs=40))
+    assert runs + paths == []
 
 
 @pytest.mark.parametrize("place", ["groq/llama-3.3-70b", "openai/gpt-4o"])
