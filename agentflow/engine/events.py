@@ -50,7 +50,7 @@ def compile_events(plan: Plan) -> None:
     from agentflow.engine.events_kernel import advance
     from agentflow.engine.helpers import compiling
 
-    with compiling():
+    with compiling(optimisation=2):
         if not advance.signatures:
             wires = wiring(plan)
             advance(plan.tables, wires, new_pools(plan, wires), new_rows(plan, 1, 1), np.uint64(0), 0)

@@ -97,15 +97,15 @@ def is_compiled(function: Any) -> bool:
 
 
 @contextmanager
-def compiling() -> Iterator[None]:
-    """Compile one kernel at a time, and fast: LLVM's first level of optimisation, nothing collected (decision 0007)."""
+def compiling(optimisation: int = 1) -> Iterator[None]:
+    """Compile one kernel at a time, at a level of LLVM's optimisation, nothing collected meanwhile (decision 0007)."""
     config: Any = numba.config
     with _LOCK:
         usual, level, collects = config.OPT, getattr(config, "_OptLevel", None), gc.isenabled()
         try:
             gc.disable()
             if level is not None:
-                config.OPT = level(1)
+                config.OPT = level(optimisation)
             yield
         finally:
             config.OPT = usual
