@@ -33,6 +33,7 @@ from agentflow.engine.kernel import (
     SLOWEST,
     U1,
     U64,
+    crit_code,
     draw,
     draw_key,
     four_draws,
@@ -42,6 +43,7 @@ from agentflow.engine.kernel import (
     ndtri,
     noise_of_call,
     rare,
+    route_of,
     served,
     span,
     strike,
@@ -1737,14 +1739,6 @@ def edge(P, Q, W, O, base, e, now, stamp):  # type: ignore[no-untyped-def]
     return True, W.sf[p, L.F_START], passes
 
 
-@inlined
-def crit_code(P, e):  # type: ignore[no-untyped-def]
-    """How the critical path steps back over edge e: 2 x source, odd where the source runs beside."""
-    if e < 0:
-        return np.int64(-1)
-    return np.int64(P.pred_i[e, 0]) * 2 + (1 if P.pred_i[e, 1] <= L.EDGE_BESIDE else 0)
-
-
 @compiled
 def latest_edge(P, Q, W, O, base, lo, hi, now, stamp):  # type: ignore[no-untyped-def]
     """The edge that was resolved last (the first of equals), and how many are active."""
@@ -1843,19 +1837,6 @@ def from_before(P, Q, W, O, slot, node, now):  # type: ignore[no-untyped-def]
     if hist >= 0:
         x += W.sf[base + hist, L.F_OUT]
     return x
-
-
-@compiled
-def route_of(P, spec, node_key):  # type: ignore[no-untyped-def]
-    """Route that a step takes, or -1 where it has none."""
-    lo, hi = P.spec_i[spec, L.S_ROUTE_LO], P.spec_i[spec, L.S_ROUTE_HI]
-    if lo == hi:
-        return np.int64(-1)
-    u = uniform(draw_key(node_key, L.QV_ROUTE))
-    i = lo
-    while i < hi - 1 and u >= P.route_f[i]:
-        i += 1
-    return np.int64(i - lo)
 
 
 # --- starting -------------------------------------------------------------------------------------------------
