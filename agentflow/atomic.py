@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from agentflow.errors import AgentflowError
+
+_LOCK = threading.Lock()
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], sync: bool = False) -> None:
@@ -36,12 +39,18 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], sync: bool = Fa
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(partial, 0o666 & ~mask)  # mkstemp makes files that only their owner can read
+        os.chmod(partial, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         os.replace(partial, path)
     except OSError as error:
         raise AgentflowError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         if partial is not None:
             Path(partial).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return what the process takes from new files' rights; there is no way to ask but to set it."""
+    with _LOCK:
+        mask = os.umask(0)
+        os.umask(mask)
+    return mask

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass, field, fields
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from agentflow.atomic import write_whole
 from agentflow.binned import NOT_KEPT, Binned, NotKept
 from agentflow.errors import AgentflowError
 from agentflow.loaded import Load, read_load
@@ -225,21 +225,7 @@ class Result:
         target = Path(path)
         if self.binned is not None:
             len(self.e2e_s)  # says so
-        try:
-            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        except OSError as error:
-            raise AgentflowError(f"{target}: cannot be written: {error.strerror}") from error
-        try:
-            with os.fdopen(handle, "wb") as file:
-                self._write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-            os.replace(name, target)
-        except OSError as error:
-            raise AgentflowError(f"{target}: cannot be written: {error.strerror}") from error
-        finally:
-            Path(name).unlink(missing_ok=True)
+        write_whole(target, self._write, sync=True)
 
     def _write(self, file: BinaryIO) -> None:
         """Write the columns and, as JSON text, the facts."""
@@ -317,10 +303,3 @@ def binned_columns(binned: Binned) -> dict[str, Any]:
     """Return what stands for the per-run columns of a result whose runs are in bins."""
     known = {*_PER_RUN} - {*_OPTIONAL} | {*binned.columns}
     return {name: NOT_KEPT if name in known else None for name in _PER_RUN}
-
-
-def _umask() -> int:
-    """Return the process's umask."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -7,16 +7,16 @@ that those of another plan, seed, load or version are never taken.
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from agentflow.atomic import write_whole
 from agentflow.engine.events import Look
 from agentflow.errors import AgentflowError
 
@@ -48,26 +48,14 @@ def kept(folder: Path, digest: str, make: Callable[[int], Mapping[str, Any]]) ->
                 return {name: file[name] for name in file.files}
         except _UNREADABLE:
             made = make(number)
-        _write(path, made)
+        write_whole(path, partial(_save, made), sync=True)
         return made
 
     return work
 
 
-def _write(path: Path, arrays: Mapping[str, Any]) -> None:
-    partial: str | None = None
-    try:
-        handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        raise AgentflowError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        if partial is not None:
-            Path(partial).unlink(missing_ok=True)
+def _save(arrays: Mapping[str, Any], file: BinaryIO) -> None:
+    np.savez(file, **arrays)
 
 
 def pack(look: Look) -> dict[str, Any]:
