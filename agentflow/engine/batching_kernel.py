@@ -209,6 +209,7 @@ def preempt(B, r, q):  # type: ignore[no-untyped-def]
     if B.request_i[q, S.Q_STATE] == S.ENDING:
         B.request_i[q, S.Q_STATE] = S.ENDING_OUTSIDE
         free_blocks(B, r, B.request_i[q, S.Q_DONE])
+        B.request_i[q, S.Q_EVICTED] = B.replica_i[r, S.R_FREED]
         return
     if B.request_i[q, S.Q_STATE] == S.DECODING:
         done = leave_decoding(B, r, q)
@@ -613,6 +614,7 @@ def leave_running(B, r, q):  # type: ignore[no-untyped-def]
     unlink(B, r, q, S.R_FIRST, S.R_LAST)
     B.replica_i[r, S.R_RUNNING] -= 1
     free_blocks(B, r, B.request_i[q, S.Q_DONE])
+    B.request_i[q, S.Q_EVICTED] = B.replica_i[r, S.R_FREED]
 
 
 @inlined
@@ -663,6 +665,7 @@ def submit(B, r, q, now, prompt, cached, loaded, output):  # type: ignore[no-unt
     B.request_i[q, S.Q_FIRST] = 1 if handed else 0
     B.request_i[q, S.Q_STATE] = S.WAITING
     B.request_i[q, S.Q_PREEMPTED] = 0
+    B.request_i[q, S.Q_EVICTED] = 0
     B.request_i[q, S.Q_REPLICA] = r
     if not handed:
         B.request_f[q, S.Z_SCHEDULED] = -1.0
@@ -691,6 +694,7 @@ def cancel(B, r, q, now):  # type: ignore[no-untyped-def]
     if state == S.WAITING:
         unlink(B, r, q, S.R_HEAD, S.R_TAIL)
         B.replica_i[r, S.R_WAITING] -= 1
+        B.request_i[q, S.Q_EVICTED] = 0
     elif state != S.ENDING_OUTSIDE:
         if state == S.DECODING:
             B.request_i[q, S.Q_DONE] = leave_decoding(B, r, q)
@@ -710,6 +714,20 @@ def settle(B, r):  # type: ignore[no-untyped-def]
     B.replica_f[r, S.Y_BUSY] += ends - began
     B.replica_f[r, S.Y_START] = ends
     B.replica_f[r, S.Y_STEP] = 0.0
+
+
+@compiled
+def tokens_kept(B, r, freed, now):  # type: ignore[no-untyped-def]
+    """Tokens that nobody has overwritten of a request whose blocks were the last freed when `R_FREED` was `freed`.
+
+    Freed blocks are taken again oldest first, and of a request its last before its first.
+    """
+    if B.replica_i[r, S.R_ACTIVE] == 1 and B.replica_i[r, S.R_ALIKE] > 0:
+        cut(B, r, now)
+        if B.replica_i[r, S.R_ALIKE] > 0:
+            settle(B, r)
+    blocks = max(0, freed - B.replica_i[r, S.R_TAKEN])
+    return blocks * B.limits[r, S.G_BLOCK] * B.law[r, S.S_UNIT]
 
 
 @inlined

@@ -26,7 +26,7 @@ from agentflow.engine import batching_state as S
 from agentflow.engine import events_state as E
 from agentflow.engine import kernel as mc
 from agentflow.engine.batching_kernel import cancel as leave_replica
-from agentflow.engine.batching_kernel import change, decoded, fits, route, seconds_on_way, submit
+from agentflow.engine.batching_kernel import change, decoded, fits, route, seconds_on_way, submit, tokens_kept
 from agentflow.engine.constants import GOLDEN
 from agentflow.engine.helpers import OPTIONS, helper
 from agentflow.engine.kernel import (
@@ -679,18 +679,28 @@ def fits_fleet(W, r, prompt, output):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def keep_prefix(P, Q, W, f, r, slot, spec):  # type: ignore[no-untyped-def]
-    """A loop's history is cached only at the replica where it was computed; a step's declared prefix is at all."""
+def keep_prefix(P, Q, W, f, r, slot, spec, clock):  # type: ignore[no-untyped-def]
+    """A loop's history is cached only where it was computed, until others take its blocks; a declared prefix always."""
     node, base = W.fi[f, E.F_NODE], slot * (Q.sizes[E.SZ_NODES] + 1)
-    prev = P.node_i[node, L.N_PREV]
-    if W.ff[f, E.A_CACHED] > 0.0 and P.spec_i[spec, L.S_CACHED] < 0 and W.si[base + prev, E.X_REPLICA] != r:
-        W.ff[f, E.A_CACHED] = 0.0
+    prev = base + P.node_i[node, L.N_PREV]
+    if W.ff[f, E.A_CACHED] > 0.0 and P.spec_i[spec, L.S_CACHED] < 0:
+        kept = tokens_kept(W, r, W.si[prev, E.X_FREED], clock) if W.si[prev, E.X_REPLICA] == r else 0.0
+        W.ff[f, E.A_CACHED] = min(W.ff[f, E.A_CACHED], kept)
     W.si[base + node, E.X_REPLICA] = r
 
 
+@inlined
+def note_freed(Q, W, f, r):  # type: ignore[no-untyped-def]
+    """Note when an attempt's blocks were freed at the replica that computed its prompt."""
+    v = W.fi[f, E.F_SLOT] * (Q.sizes[E.SZ_NODES] + 1) + W.fi[f, E.F_NODE]
+    if W.si[v, E.X_REPLICA] == r:
+        W.si[v, E.X_FREED] = W.request_i[f, S.Q_EVICTED]
+
+
 @compiled
-def hand_cache_over(P, W, f, r, clock):  # type: ignore[no-untyped-def]
+def hand_cache_over(P, Q, W, f, r, clock):  # type: ignore[no-untyped-def]
     """A prompt is done at a prefilling replica: its cache is on its way to those that decode, unless time is up."""
+    note_freed(Q, W, f, r)
     slot = W.fi[f, E.F_SLOT]
     base = W.slot_f[slot, E.T_ARRIVAL]
     prompt = W.ff[f, E.A_PROMPT]
@@ -743,8 +753,8 @@ def join_batch(P, Q, W, O, f, fleet, tokens):  # type: ignore[no-untyped-def]
     W.ff[f, E.A_WAIT] = inf
     W.request_f[f, S.Z_FIRST] = -1.0
     W.request_f[f, S.Z_FINISHED] = -1.0
-    keep_prefix(P, Q, W, f, r, slot, spec)
     clock = W.slot_f[slot, E.T_ARRIVAL] + now
+    keep_prefix(P, Q, W, f, r, slot, spec, clock)
     here = output if W.limits[r, S.G_DECODE] < 0 else np.int64(1)
     submit(W, r, f, clock, prompt, np.int64(W.ff[f, E.A_CACHED]), np.int64(0), here)
     watch(W, r)
@@ -761,6 +771,7 @@ def stop_batched(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
     finished = W.request_f[f, S.Z_FINISHED] >= 0.0
     if not finished and leave_replica(W, r, f, clock):
         watch(W, r)
+    note_freed(Q, W, f, r)
     length = now - W.ff[f, E.A_T0]
     scheduled, first = W.request_f[f, S.Z_SCHEDULED], W.request_f[f, S.Z_FIRST]
     W.ff[f, E.A_LENGTH] = length
@@ -805,7 +816,7 @@ def change_batch(P, Q, W, O, r, clock):  # type: ignore[no-untyped-def]
         now += max(0.0, clock - (arrival + now))  # not before now by rounding
         broken = W.fi[f, E.F_KIND] >= 0 and W.fi[f, E.F_AT] == L.AT_FIRST
         if what & S.NOTE_LAST and not broken and W.limits[r, S.G_DECODE] >= 0 and tokens_of(W, f) > 1:
-            hand_cache_over(P, W, f, r, clock)
+            hand_cache_over(P, Q, W, f, r, clock)
         elif what & S.NOTE_LAST or broken:
             schedule(W, f, now, E.K_END)
         elif P.spec_f[spec, L.S_IDLE] < P.spec_f[spec, L.S_ATTEMPT]:

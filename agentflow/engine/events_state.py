@@ -20,10 +20,10 @@ from agentflow.result import HIST_BINS
 
 # visits: status of one under way, and columns of W.si after those of the layout
 RUNNING = 8
-(X_PEND, X_FLIGHT, X_GUARDS, X_ITER, X_DONE, X_FAILED, X_HEAD, X_TAIL, X_NEXT, X_REPLICA) = range(
-    L.VISIT_COLUMNS, L.VISIT_COLUMNS + 10
+(X_PEND, X_FLIGHT, X_GUARDS, X_ITER, X_DONE, X_FAILED, X_HEAD, X_TAIL, X_NEXT, X_REPLICA, X_FREED) = range(
+    L.VISIT_COLUMNS, L.VISIT_COLUMNS + 11
 )
-X_COLUMNS = L.VISIT_COLUMNS + 10
+X_COLUMNS = L.VISIT_COLUMNS + 11
 
 # events that happen at one moment happen in this order
 (K_END, K_ARRIVE, K_STREAM, K_REPLICA, K_HEDGE, K_TODO, K_DEADLINE, K_USER) = range(8)

@@ -26,6 +26,7 @@ from agentflow.units import (
 _UNITS = {
     "memory": format_bytes, "overflow_memory": format_bytes, "large_message": format_bytes,
     "bandwidth": format_bandwidth, "overflow_bandwidth": format_bandwidth, "link_bandwidth": format_bandwidth,
+    "kv_transfer_bandwidth": format_bandwidth,
     "link_latency": format_duration, "watts": format_power, "idle_watts": format_power,
     "published_parameters": format_count, "published_active": format_count, "context": format_count,
     "usd_per_chip_hour": format_usd,

@@ -33,6 +33,7 @@ class Sequence_:
     first: float = inf
     finished: float = inf
     preempted: int = 0
+    freed: int = 0  # blocks that had ever been freed when its own were
 
     @property
     def over(self) -> bool:
@@ -54,6 +55,7 @@ class Reference:
     def __init__(self, config: Replica) -> None:
         self.config = config
         self.free: deque[int] = deque(range(config.kv_blocks))
+        self.freed, self.taken = config.kv_blocks, 0  # blocks that ever were
         self.owner: dict[int, tuple[int, int]] = {}
         self.running: list[Sequence_] = []
         self.waiting: deque[Sequence_] = deque()
@@ -73,6 +75,7 @@ class Reference:
         need = -(-tokens // self.config.block_size) - len(s.blocks)
         if need > len(self.free):
             return False
+        self.taken += max(need, 0)
         for _ in range(need):
             block = self.free.popleft()
             self.owner.pop(block, None)
@@ -81,6 +84,8 @@ class Reference:
 
     def give_back(self, s: Sequence_) -> None:
         self.free.extend(reversed(s.blocks))
+        self.freed += len(s.blocks)
+        s.freed = self.freed
         s.blocks = []
 
     def found(self, s: Sequence_) -> list[int]:
@@ -141,6 +146,7 @@ class Reference:
             if -(-whole // c.block_size) > len(self.free):
                 break
             self.waiting.popleft()
+            self.freed -= len(hits)
             for block in hits:
                 self.free.remove(block)
                 self.owner.pop(block)
@@ -200,6 +206,7 @@ class Reference:
                 step.yields = [y for y in step.yields if y[0] is not s]
         if s in self.waiting:
             self.waiting.remove(s)
+            s.freed = 0
         if s in self.running:
             self.running.remove(s)
             self.give_back(s)

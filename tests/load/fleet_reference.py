@@ -92,6 +92,7 @@ class BatchGates(Gates):
         self.number = 0
         self.turns: dict[int, int] = {}
         self.where: dict[int, tuple[Any, Server]] = {}  # by visit: where it was sent last
+        self.freed: dict[int, int] = {}  # by visit: blocks that had been freed there when its own were
 
     def overhead(self, backend: Any) -> float | None:
         return self.overheads.get(backend.name)
@@ -107,12 +108,19 @@ class BatchGates(Gates):
             return own
         return least
 
-    def knows(self, call: Any, server: Server) -> bool:
-        """Whether what a call's step sent in the iteration before was computed at this replica."""
-        if call.step.cached_input_tokens is not None:
-            return True
+    def known(self, call: Any, server: Server, cached: int) -> int:
+        """Return what a replica still has of what a call's step sent in the iteration before."""
+        if not cached or call.step.cached_input_tokens is not None:
+            return cached
         earlier = visit_before(call.visit)
-        return earlier is not None and self.where.get(id(earlier), (None, None))[1] is server
+        if earlier is None or self.where.get(id(earlier), (None, None))[1] is not server:
+            return 0
+        kept = self.freed.get(id(earlier), 0) - server.plain.taken
+        return min(cached, max(kept, 0) * server.plain.config.block_size)
+
+    def note_freed(self, call: Any, server: Server | None, s: Sequence_ | None) -> None:
+        if s is not None and self.where.get(id(call.visit), (None, None))[1] is server:
+            self.freed[id(call.visit)] = s.freed
 
     def of(self, call: Any, line: Timeline, begin: float) -> Any:
         if line.backend is None or line.backend.name not in self.servers:
@@ -140,8 +148,8 @@ class Batched:
         prompt, output = max(1, line.tokens.input), max(1, line.tokens.reasoning + line.tokens.output)
         if not all(each.plain.config.holds(prompt, output) for each in (server, *(self.decode or ())[:1])):
             return replace(_rejected(line), error="context_overflow")
-        if line.tokens.cached and not self.gates.knows(self.call, server):
-            self.line = line = replace(line, tokens=replace(line.tokens, cached=0))
+        known = self.gates.known(self.call, server, line.tokens.cached)
+        self.line = line = replace(line, tokens=replace(line.tokens, cached=known))
         self.gates.where[id(self.call.visit)] = (self.call.visit, server)
         self.gates.number += 1
         config = server.plain.config
@@ -158,6 +166,7 @@ class Batched:
             return self.timed_out(min(attempt, idle))
         if line.struck == "first_token":
             self.leave()
+            self.gates.note_freed(self.call, server, s)
             moment = clock.now - self.begin
             return replace(self.at_a_cut(line), end=moment, error=line.error, struck="first_token")
         if self.decode and output > 1:
@@ -169,6 +178,7 @@ class Batched:
             self.send(server, s)
         if not (yield from self.comes(server.last[id(s)], attempt)):  # type: ignore[index]
             return self.timed_out(attempt)
+        self.gates.note_freed(self.call, server, s)
         return self.at_a_cut(line)
 
     def send(self, server: Server, s: Sequence_) -> None:
@@ -181,6 +191,7 @@ class Batched:
         one = s.stride
         made = Sequence_(self.gates.number, s.prompt, output, s.prompt, s.prompt + one, emitted=1, stride=one)
         made.computed, made.scheduled, made.first = s.prompt, s.scheduled, s.first
+        self.gates.note_freed(self.call, self.server, s)
         self.server, self.s = None, made
         return made
 
@@ -223,4 +234,5 @@ class Batched:
         if self.server is not None and self.s is not None and self.s.finished == math.inf:
             self.server.plain.cancel(self.s)
             self.server.watch()
+            self.gates.note_freed(self.call, self.server, self.s)
             self.server = None

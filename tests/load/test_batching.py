@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from agentflow.engine.batching import Fleet, Pool, Replica, StepLaw, StepTable, serve
-from agentflow.engine.batching_state import R_FREED, R_RUNNING, R_TAKEN, R_WAITING
+from agentflow.engine.batching_state import R_ALIKE, R_FREED, R_RUNNING, R_TAKEN, R_WAITING
 from agentflow.errors import CapacityError, UsageError
 from tests.load.batching_reference import Reference, Sequence_, aligned, reference_serve
 
@@ -249,6 +249,9 @@ class Live(RuleBasedStateMachine):
         assert state[R_WAITING] == len(self.reference.waiting)
         free = state[R_FREED] - state[R_TAKEN]
         assert 0 <= free <= self.config.kv_blocks
+        if state[R_ALIKE] == 0:  # else plans were made that are not written down yet
+            assert free == len(self.reference.free)
+            assert (state[R_FREED], state[R_TAKEN]) == (self.reference.freed, self.reference.taken)
         if not state[R_RUNNING]:
             assert free == self.config.kv_blocks == len(self.reference.free)
 

@@ -227,6 +227,16 @@ def test_a_run_s_prefix_is_found_where_its_router_sends_it() -> None:
     assert hits["prefix_affinity"] == pytest.approx(one.cached_input_tokens.sum() / one.input_tokens.sum(), rel=0.05)
 
 
+def test_a_prefix_is_lost_where_others_take_its_blocks() -> None:
+    found = {}
+    for blocks in (30, 4_000):
+        plan = plan_at(place(cache={}), {"talk": HISTORY["talk"]})
+        plan = replace(plan, fleets=(replace(plan.fleets[0], kv_blocks=blocks),))
+        result = run_events(plan, 400, 0, Renewal(per_second=0.006))
+        found[blocks] = int(result.cached_input_tokens.sum())
+    assert 0 < found[30] < 0.8 * found[4_000]
+
+
 def test_a_busy_fleet_waits_less_if_the_least_loaded_is_chosen() -> None:
     size = {"mixture": [{"weight": 0.9, "value": 10}, {"weight": 0.1, "value": 200}]}
     waits = {}
