@@ -96,9 +96,9 @@ class Columns:
         self.paths = 0
 
     def add(self, rows: E.Rows, n: int, paths: int) -> int:
-        """Let the paths of the slowest stay."""
+        """Let the paths of the slowest stay, where there is no more room."""
         self.paths = paths
-        if paths > self.most:
+        if paths == len(rows.slow):  # full
             slow = np.zeros(paths, bool)
             slow[np.argpartition(rows.slow[:paths], paths - self.most)[paths - self.most :]] = True
             left, right = np.flatnonzero(~slow[: self.most]), self.most + np.flatnonzero(slow[self.most :])
