@@ -245,7 +245,8 @@ def new_rows(plan: Plan, rows: int, paths: int) -> E.Rows:
 def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> E.Pools:
     """Make the state of an empty system with room for this many runs in flight."""
     n = len(plan.tables.node_i)
-    flights = 4 * runs + 2 * int(wires.sizes[E.SZ_MARGIN])
+    margin = int(wires.sizes[E.SZ_MARGIN])  # with room for many events between two looks at it
+    flights = 4 * runs + 8 * margin
     copies = [r for r in plan.resources for _ in range(copies_of(r, tenants))]
     edges = len(wires.succ) + len(wires.beside)
     res_i = np.zeros((len(copies) + 1, E.R_COLUMNS), np.int64)
@@ -292,7 +293,7 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
     pools.counter[E.C_STOP] = UNBOUNDED
     pools = grow_slots(pools, n + 1, plan.exports, runs)
     pools = grow_flights(pools, flights)
-    return grow_heap(pools, 2 * flights + 64)
+    return grow_heap(pools, 2 * flights + 32 * margin)
 
 
 def _grown(a: np.ndarray, rows: int) -> np.ndarray:
