@@ -113,6 +113,12 @@ def _binomial(n: int, p: float) -> tuple[int, NDArray[np.float64]]:
     return first, weights / weights.sum()
 
 
+def about(value: float, each: NDArray[Any]) -> Estimate:
+    """Return a figure with Student's interval from what each replication finds, as wide as that of their mean."""
+    half = mean_estimate(each).half_width or 0.0
+    return Estimate(value, value - half, value + half)
+
+
 class Ordered(Protocol):
     """Values in ascending order: an array, or what knows its order statistics."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agentflow.analysis.metrics import Metrics, Stat
 from agentflow.analysis.summary import STATS, Summary, summary_of
-from agentflow.estimate import Estimate, mean_estimate
+from agentflow.estimate import Estimate, about, mean_estimate
 from agentflow.result import Result
 from agentflow.shown import html_of
 
@@ -111,9 +111,7 @@ def paired_ratio(above: Metrics, below: Metrics, stat: Stat) -> Estimate | None:
         return None
     if above.replications > 1:
         logs = np.log(above.by_replication("e2e_s", stat) / below.by_replication("e2e_s", stat))
-        half = mean_estimate(logs).half_width or 0.0
-        middle = math.log(a.value / b.value)
-        return Estimate(middle, middle - half, middle + half).map(math.exp)
+        return about(math.log(a.value / b.value), logs).map(math.exp)
     if stat == "mean":
         relative = above.result.e2e_s / a.value - below.result.e2e_s / b.value
         spread = mean_estimate(relative)
@@ -133,8 +131,7 @@ def paired_difference(minuend: Metrics, subtrahend: Metrics, stat: Stat) -> Esti
     if minuend.replications > 1:
         each = minuend.by_replication("e2e_s", stat) - subtrahend.by_replication("e2e_s", stat)
         value = minuend.column("e2e_s", stat).value - subtrahend.column("e2e_s", stat).value
-        half = mean_estimate(each).half_width or 0.0
-        return Estimate(value, value - half, value + half)
+        return about(value, each)
     if stat == "mean":
         return mean_estimate(minuend.result.e2e_s - subtrahend.result.e2e_s)
     a, b = minuend.column("e2e_s", stat), subtrahend.column("e2e_s", stat)

@@ -14,6 +14,7 @@ from agentflow.errors import UsageError, did_you_mean, printable, quoted
 from agentflow.estimate import (
     Estimate,
     Ordered,
+    about,
     mean_estimate,
     mean_interval,
     quantile_estimate,
@@ -121,8 +122,7 @@ class Metrics:
 
     def _about(self, value: float, each: NDArray[np.float64]) -> Estimate:
         """Estimate a figure of runs that depend on one another: Student's interval over the replications."""
-        half = mean_estimate(each).half_width or 0.0
-        return Estimate(value, max(0.0, value - half), value + half)
+        return about(value, each).at_least(0.0)
 
     def inflation(self) -> float:
         """How many runs under load tell as much as one alone: the variance of E2E's mean over that of such runs."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentflow.analysis.metrics import Metrics, Stat
-from agentflow.estimate import Estimate, mean_estimate
+from agentflow.estimate import Estimate, about, mean_estimate
 
 _MORE = 4.0
 
@@ -28,7 +28,7 @@ def difference(a: Metrics, b: Metrics, column: str, stat: Stat) -> Estimate:
     """
     if a.replications > 1:
         value = a.column(column, stat).value - b.column(column, stat).value
-        return _about(value, a.by_replication(column, stat) - b.by_replication(column, stat))
+        return about(value, a.by_replication(column, stat) - b.by_replication(column, stat))
     x, y = getattr(a.result, column), getattr(b.result, column)
     if stat == "mean":
         return mean_estimate(x - y)
@@ -45,7 +45,7 @@ def log_ratio(a: Metrics, b: Metrics, column: str, stat: Stat) -> Estimate | Non
         rows = [m.by_replication(column, stat) for m in (a, b)]
         if min(float(row.min()) for row in rows) <= 0.0:
             return None
-        return _about(math.log(first.value / second.value), np.log(rows[0] / rows[1]))
+        return about(math.log(first.value / second.value), np.log(rows[0] / rows[1]))
     if stat == "mean":
         relative = getattr(a.result, column) / first.value - getattr(b.result, column) / second.value
         half = mean_estimate(relative).half_width
@@ -56,12 +56,6 @@ def log_ratio(a: Metrics, b: Metrics, column: str, stat: Stat) -> Estimate | Non
     x, y = getattr(a.result, column), getattr(b.result, column)
     correlation = shared(x, first.value, y, second.value, stat)
     return _apart(first.map(math.log), second.map(math.log), correlation)
-
-
-def _about(value: float, each: NDArray[np.float64]) -> Estimate:
-    """Return a figure with Student's interval from what each replication finds."""
-    half = mean_estimate(each).half_width or 0.0
-    return Estimate(value, value - half, value + half)
 
 
 def shared(x: NDArray[Any], x_quantile: float, y: NDArray[Any], y_quantile: float, p: float) -> float:
