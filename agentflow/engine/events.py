@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -97,18 +97,7 @@ class Look:
 
     def since(self, earlier: Look) -> Look:
         """Return the differences to an earlier look."""
-        return Look(
-            self.clock - earlier.clock,
-            self.ended - earlier.ended,
-            self.areas - earlier.areas,
-            self.counts - earlier.counts,
-            self.waits - earlier.waits,
-            self.limits - earlier.limits,
-            self.tokens - earlier.tokens,
-            self.breakers - earlier.breakers,
-            self.client - earlier.client,
-            self.fleets - earlier.fleets,
-        )
+        return Look(*(getattr(self, item.name) - getattr(earlier, item.name) for item in fields(self)))
 
 
 class Timeline:

@@ -1285,35 +1285,6 @@ def wait_for_retry(P, Q, W, O, f, layer, k, index):  # type: ignore[no-untyped-d
 
 
 @inlined
-def charge_whole(P, Q, W, O, f, v, length):  # type: ignore[no-untyped-def]
-    """`charge` for a lean attempt that ran to its end."""
-    if W.fi[f, E.F_CALLED] < 0:
-        W.fi[f, E.F_CALLED] = 0
-        clear_use(W, v)
-    waited = W.ff[f, E.A_WAIT]
-    first = waited + W.ff[f, E.A_PREFILL]
-    tokens, out = W.sf[v, L.F_INPUT], W.ff[f, E.A_OUT]
-    W.sf[v, L.F_COMP + L.C_QUEUE] += waited
-    W.sf[v, L.F_COMP + L.C_PREFILL] += first - waited
-    W.sf[v, L.F_COMP + L.C_DECODE] += length - first
-    W.sf[v, L.F_USE + L.U_INPUT] += tokens
-    W.sf[v, L.F_USE + L.U_OUTPUT] += out
-    W.sf[v, L.F_USE + L.U_COST] += price(P, W.fi[f, E.F_PLACE], tokens, out)
-    W.sf[v, L.F_USE + L.U_ATTEMPTS] += 1.0
-    called = W.fi[f, E.F_CALLED]
-    W.sf[v, L.F_USE + L.U_CALLS] += 1.0 if called == 0 else 0.0
-    W.fi[f, E.F_CALLED] = called + 1
-    return first
-
-
-@inlined
-def price(P, place, tokens, out):  # type: ignore[no-untyped-def]
-    """What a lean call costs (USD)."""
-    f_ = P.place_f
-    return tokens * f_[place, L.P_PRICE_IN] + out * f_[place, L.P_PRICE_OUT] + f_[place, L.P_PRICE_CALL]
-
-
-@inlined
 def finish_lean(P, Q, W, O, f, slot, node, v, length, now):  # type: ignore[no-untyped-def]
     """End the visit of a lean call whose first attempt ran to its end and did not fail: most of what ever happens.
 
@@ -1321,8 +1292,9 @@ def finish_lean(P, Q, W, O, f, slot, node, v, length, now):  # type: ignore[no-u
     """
     waited, out = W.ff[f, E.A_WAIT], W.ff[f, E.A_OUT]
     first = waited + W.ff[f, E.A_PREFILL]
+    place, f_ = W.fi[f, E.F_PLACE], P.place_f
     tokens = W.sf[v, L.F_INPUT]
-    cost = price(P, W.fi[f, E.F_PLACE], tokens, out)
+    cost = tokens * f_[place, L.P_PRICE_IN] + out * f_[place, L.P_PRICE_OUT] + f_[place, L.P_PRICE_CALL]
     W.sf[v, L.F_FIRST] = first + W.ff[f, E.A_T0]
     W.sf[v, L.F_OUT] = out
     W.sf[v, L.F_END] = now
@@ -1393,24 +1365,21 @@ def end_of_attempt(P, Q, W, O, f, clock):  # type: ignore[no-untyped-def]
             W.fi[f, E.F_CUT] = 1
     if W.fi[f, E.F_CUT]:
         W.ff[f, E.A_RETRY_AFTER] = -1.0
-    length, err, kind = W.ff[f, E.A_LENGTH], W.fi[f, E.F_ERR], W.fi[f, E.F_KIND]
+    length, err = W.ff[f, E.A_LENGTH], W.fi[f, E.F_ERR]
     leave(P, Q, W, O, f, length, clock)
-    if Q.lean[spec] == 1 and err == kind and is_whole(kind, W.fi[f, E.F_AT]):
-        if err < 0 and W.fi[f, E.F_CALLED] < 0:
-            finish_lean(P, Q, W, O, f, slot, node, v, length, now)
+    if Q.lean[spec] == 1 and err < 0 and W.fi[f, E.F_CALLED] < 0:
+        finish_lean(P, Q, W, O, f, slot, node, v, length, now)
+        return False
+    first = charge(P, Q, W, O, f, v, np.int64(spec), length, err)
+    if W.fi[f, E.F_BREAKER] >= 0:
+        tell_breaker(W, f, err, clock)
+    if Q.client[E.O_CORES] > 0.0 and P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
+        if W.ff[f, E.A_FLOW] > 0.0:
+            end_stream(Q, W, f, clock)
+        W.ff[f, E.A_FIRST] = first + W.ff[f, E.A_T0] + W.ff[f, E.A_SHOWN]
+        if err != L.TIMEOUT:
+            hand_over(P, Q, W, O, f, v, now, clock)
             return False
-        first = charge_whole(P, Q, W, O, f, v, length)
-    else:
-        first = charge(P, Q, W, O, f, v, np.int64(spec), length, err)
-        if W.fi[f, E.F_BREAKER] >= 0:
-            tell_breaker(W, f, err, clock)
-        if Q.client[E.O_CORES] > 0.0 and P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
-            if W.ff[f, E.A_FLOW] > 0.0:
-                end_stream(Q, W, f, clock)
-            W.ff[f, E.A_FIRST] = first + W.ff[f, E.A_T0] + W.ff[f, E.A_SHOWN]
-            if err != L.TIMEOUT:
-                hand_over(P, Q, W, O, f, v, now, clock)
-                return False
     return go_on(P, Q, W, O, f, v, spec, first + W.ff[f, E.A_T0], err, now)
 
 
@@ -2591,32 +2560,29 @@ def begin_run(P, Q, W, O, user, seed_key, clock):  # type: ignore[no-untyped-def
 
 
 @compiled
-def shortage(P, Q, W, O):  # type: ignore[no-untyped-def]
-    """Which table is too full for whatever the next event may bring, or 0."""
-    margin = Q.sizes[E.SZ_MARGIN]
-    if W.counter[E.C_ROWS] >= W.counter[E.C_MOST_ROWS] or W.counter[E.C_PATHS] >= W.counter[E.C_MOST_PATHS]:
-        return E.NEED_ROWS
-    if W.counter[E.C_RUNS] >= W.counter[E.C_MOST_SLOTS]:
-        return E.NEED_SLOTS
-    if W.counter[E.C_IN_FLIGHT] + margin > W.counter[E.C_MOST_FLIGHTS]:
-        return E.NEED_FLIGHTS
-    if W.counter[E.C_HEAP] + 3 * margin + W.counter[E.C_READY] + 8 > W.counter[E.C_MOST_EVENTS]:
-        return E.NEED_HEAP
-    return 0
-
-
-@compiled
 def room(P, Q, W, O):  # type: ignore[no-untyped-def]
-    """How many events may happen, whatever they bring, before a table has to be looked at again; at least 1.
+    """How many events may happen, whatever they bring, before the caller is needed, and what for then.
 
-    An event begins and ends a run at most, and schedules and sends off what `shortage` leaves room for.
+    An event begins and ends a run at most, and schedules and sends off no more than `SZ_MARGIN` says.
     """
     c, margin = W.counter, Q.sizes[E.SZ_MARGIN]
-    events = min(c[E.C_MOST_ROWS] - c[E.C_ROWS], c[E.C_MOST_PATHS] - c[E.C_PATHS], c[E.C_MOST_SLOTS] - c[E.C_RUNS])
-    events = min(events, c[E.C_STOP] - c[E.C_MOST], c[E.C_LEN] - c[E.C_POS])
-    flights = (c[E.C_MOST_FLIGHTS] - c[E.C_IN_FLIGHT]) // margin
-    scheduled = (c[E.C_MOST_EVENTS] - c[E.C_HEAP] - c[E.C_READY]) // (3 * margin + 8)
-    return min(events, flights, scheduled)
+    events, why = min(c[E.C_MOST_ROWS] - c[E.C_ROWS], c[E.C_MOST_PATHS] - c[E.C_PATHS]), E.NEED_ROWS
+    left = c[E.C_MOST_SLOTS] - c[E.C_RUNS]
+    if left < events:
+        events, why = left, E.NEED_SLOTS
+    left = (c[E.C_MOST_FLIGHTS] - c[E.C_IN_FLIGHT]) // margin
+    if left < events:
+        events, why = left, E.NEED_FLIGHTS
+    left = (c[E.C_MOST_EVENTS] - c[E.C_HEAP] - c[E.C_READY]) // (3 * margin + 8)
+    if left < events:
+        events, why = left, E.NEED_HEAP
+    left = c[E.C_STOP] - c[E.C_MOST]
+    if left < events:
+        events, why = left, E.REACHED
+    left = c[E.C_LEN] - c[E.C_POS]
+    if left < events:
+        events, why = left, E.NEED_ARRIVALS
+    return events, why
 
 
 @compiled
@@ -2630,16 +2596,12 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
         if W.counter[E.C_HOLE]:
             fill(W)
         if free == 0:
-            need = shortage(P, Q, W, O)
-            if need:
-                return need
+            free, why = room(P, Q, W, O)
+            if free <= 0:
+                return why
             if events >= most:
                 return E.TICKED
-            if W.counter[E.C_MOST] >= W.counter[E.C_STOP]:
-                return E.REACHED
-            if W.counter[E.C_POS] >= W.counter[E.C_LEN]:
-                return E.NEED_ARRIVALS
-            free = min(room(P, Q, W, O), most - events)
+            free = min(free, most - events)
             events += free
         free -= 1
         pos = W.counter[E.C_POS]

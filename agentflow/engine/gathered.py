@@ -102,7 +102,7 @@ class Columns:
             slow = np.zeros(paths, bool)
             slow[np.argpartition(rows.slow[:paths], paths - self.most)[paths - self.most :]] = True
             left, right = np.flatnonzero(~slow[: self.most]), self.most + np.flatnonzero(slow[self.most :])
-            table = rows.path.reshape(len(rows.slow), -1)
+            table = _paths(rows)
             rows.slow[left], table[left] = rows.slow[right], table[right]
             self.timeline.pass_over(float(rows.slow[: self.most].min()))
             self.paths = self.most
@@ -113,8 +113,13 @@ class Columns:
         rows, n = self.timeline.rows, self.paths
         span = np.array([rows.moments[:, 0].min(initial=np.inf), rows.moments[:, 1].max(initial=-np.inf)])
         columns = {name: getattr(rows, name) for name in (*ROWS, "moments")}
-        slowest = {"slow_times": rows.slow[:n], "slow_paths": rows.path.reshape(len(rows.slow), -1)[:n]}
+        slowest = {"slow_times": rows.slow[:n], "slow_paths": _paths(rows)[:n]}
         return columns | slowest | {"span": span}
+
+
+def _paths(rows: E.Rows) -> F64:
+    """Return the critical paths, one a row."""
+    return rows.path.reshape(len(rows.slow), -1)
 
 
 class Tally:
@@ -131,7 +136,7 @@ class Tally:
 
     def add(self, rows: E.Rows, n: int, paths: int) -> int:
         """Take the first n rows of a buffer, each of which has its path."""
-        self.paths.add(rows.slow[:paths], rows.path.reshape(len(rows.slow), -1)[:paths])
+        self.paths.add(rows.slow[:paths], _paths(rows)[:paths])
         self.span[0] = rows.moments[:n, 0].min(initial=self.span[0])
         self.span[1] = rows.moments[:n, 1].max(initial=self.span[1])
         if self.held + n > BUFFER:
