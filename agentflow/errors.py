@@ -91,6 +91,10 @@ class NotFoundError(AgentflowError):
     """The catalogue has no document of this name."""
 
 
+class NoProfileError(NotFoundError):
+    """A provider has no profile of this model."""
+
+
 class UsageError(AgentflowError):
     """A flag, a value or an expression given by the user makes no sense."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from agentflow import documents
-from agentflow.errors import NotFoundError, UsageError, did_you_mean, listed, printable
+from agentflow.errors import NoProfileError, NotFoundError, UsageError, did_you_mean, listed, printable
 from agentflow.schema import Backend, LoopStep, MapStep, ModelFields, Step, Workflow, WorkflowStep
 
 BackendLike = str | os.PathLike[str] | Backend
@@ -50,11 +50,11 @@ def assign_backends(
     for item in steps:
         try:
             made, without = _assign([item], backend, assign or {}, resolve)
-        except NotFoundError as error:
-            if "has no profile of" not in str(error) or len(steps) == 1:
+        except NoProfileError as error:
+            if len(steps) == 1:
                 raise
             way = f"another backend for this step alone: --assign {printable(item.path)}=BACKEND"
-            raise NotFoundError(f"{printable(item.path)}: {error}; {way}") from None
+            raise NoProfileError(f"{printable(item.path)}: {error}; {way}") from None
         result |= made
         homeless += without
     if homeless:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentflow.errors import NotFoundError, did_you_mean, listed, printable, quoted
+from agentflow.errors import NoProfileError, NotFoundError, did_you_mean, listed, printable, quoted
 
 KINDS = {
     "workflow": "workflows",
@@ -148,6 +148,6 @@ def profile_of(provider: str, model: str | None) -> str:
         if others
         else "no provider of the catalogue has it"
     )
-    raise NotFoundError(
+    raise NoProfileError(
         f"{provider} has no profile of {printable(model)}: {where}; {provider} has {listed(models, 40)}"
     )
