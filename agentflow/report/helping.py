@@ -70,10 +70,9 @@ def described(row: WhatIf) -> str:
 
 def ranking_notes(ranking: Ranking) -> list[str]:
     """Say what else was found."""
-    found = [FRESH.format(ranking.basis)]
-    if any(row.change.kind == "hedge" or "hedge" in row.change.description for row in helping(ranking)):
+    found, shown = [FRESH.format(ranking.basis)], helping(ranking)
+    if any(row.change.kind == "hedge" or "hedge" in row.change.description for row in shown):
         found.append(REDRAWN)
-    shown = helping(ranking)
     if len(shown) > MOST_ROWS:
         most = max(row.gain_s[ranking.basis].value for row in shown[MOST_ROWS:])
         found.append(f"{len(shown) - MOST_ROWS} more help, by {seconds(most)} s at most")
