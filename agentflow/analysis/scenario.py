@@ -214,8 +214,12 @@ def run_scenarios(
     arrivals: str | None = None,
     checkpoint: Path | None = None,
     columns: bool | None = None,
+    reasons: bool = True,
 ) -> Sequence[Result]:
-    """Run scenarios with the same seed and number of runs, to a precision if one is asked for."""
+    """Run scenarios with the same seed and number of runs, to a precision if one is asked for.
+
+    To find out why runs failed takes longer than a small workflow: without `reasons` nobody looks.
+    """
     from agentflow.engine import run_plan  # numba takes half a second to import
 
     if runs < 1:
@@ -238,7 +242,8 @@ def run_scenarios(
     results = batch(runs) if precision is None else run_to_precision(batch, runs, precision)
     rows = zip(scenarios, plans, results, strict=True)
     return [
-        replace(result, manifest=result.manifest | _facts(scenario, plan, result)) for scenario, plan, result in rows
+        replace(result, manifest=result.manifest | _facts(scenario, plan, result, reasons))
+        for scenario, plan, result in rows
     ]
 
 
@@ -282,10 +287,10 @@ def loaded_batch(
     return batch
 
 
-def _facts(scenario: Scenario, plan: Plan, result: Result) -> dict[str, str]:
+def _facts(scenario: Scenario, plan: Plan, result: Result, reasons: bool) -> dict[str, str]:
     """Return what a result should say of its scenario: what it stands on, what is assumed, and why runs failed."""
     facts = {KEY: drift_of(scenario.assignment), provenance.KEY: provenance.profiles_of(scenario.assignment)}
-    if (why := failures.failures_of(plan, result)) is not None:
+    if reasons and (why := failures.failures_of(plan, result)) is not None:
         facts[failures.KEY] = why
     if found := [str(overflow) for overflow in overflows(scenario.workflow, scenario.assignment)]:
         facts["context"] = "\n".join(found)

@@ -139,7 +139,7 @@ def stack_links(
     scenarios: list[Scenario] = []
     for length in lengths:
         scenarios += build_scenarios(chain(length, model, input_tokens, output_tokens), list(backends), None, setting)
-    results = run_scenarios(scenarios, runs, seed, threads, None, progress)
+    results = run_scenarios(scenarios, runs, seed, threads, None, progress, reasons=False)
     metrics = [Metrics(result) for result in results]
     count = len(backends)
     bands = []
