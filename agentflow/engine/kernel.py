@@ -1312,11 +1312,15 @@ def answer_node(P, W, stamp):  # type: ignore[no-untyped-def]
 
 @compiled
 def spent_by(P, W, t, column, own):  # type: ignore[no-untyped-def]
-    """Tokens (column 0) or dollars that visits ended by t have used, other than the one that asks."""
+    """Tokens (column 0) or dollars that visits ended by t, when `own` asks, have used.
+
+    What starts and ends at t itself had done so before only if it comes before `own` in topological order.
+    """
     x = 0.0
     for i in range(W.counter[L.K_VISITED]):
         node = W.visited[i]
-        if P.node_i[node, L.N_KIND] == L.CALL and W.sf[node, L.F_END] <= t and node != own:
+        ended = W.sf[node, L.F_END] <= t and (W.sf[node, L.F_START] < t or i < W.si[own, L.V_AT])
+        if ended and P.node_i[node, L.N_KIND] == L.CALL:
             x += tokens_of(W, node) if column == 0 else W.sf[node, L.F_USE + L.U_COST]
     return x
 

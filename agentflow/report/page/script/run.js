@@ -493,12 +493,13 @@ function makeRuns(tables, draws, knobs, state) {
     return at;
   }
 
-  /** What visits ended by t have used, other than the one that asks. */
+  /** What visits ended by t, when `own` asks, have used; at t itself, only what comes before `own` has started. */
   function spentBy(t, column, own) {
     let x = 0;
     for (let i = 0; i < counter[K_VISITED]; i++) {
       const node = visited[i];
-      if (node_i[node * nw + N_KIND] === CALL && sf[node * S + F_END] <= t && node !== own) x += spend(node, column);
+      const ended = sf[node * S + F_END] <= t && (sf[node * S + F_START] < t || i < si[own * V + V_AT]);
+      if (ended && node_i[node * nw + N_KIND] === CALL) x += spend(node, column);
     }
     return x;
   }
