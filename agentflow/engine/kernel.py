@@ -1311,16 +1311,76 @@ def answer_node(P, W, stamp):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def spent_by(P, W, t, column, own):  # type: ignore[no-untyped-def]
-    """Tokens (column 0) or dollars that visits ended by t, when `own` asks, have used.
+def settles_before(P, W, node, other, t):  # type: ignore[no-untyped-def]
+    """Whether of two visits that start at moment t `node` comes first: what goes on in composites, then the plan's order."""
+    a, b = np.int64(node), np.int64(other)
+    while P.node_i[a, L.N_SCOPE] != P.node_i[b, L.N_SCOPE]:  # up to the scope of both: an outer one closes later
+        if P.node_i[a, L.N_SCOPE] < P.node_i[b, L.N_SCOPE]:
+            a = np.int64(P.node_i[a, L.N_SCOPE])
+        else:
+            b = np.int64(P.node_i[b, L.N_SCOPE])
+    x = np.int64(P.node_i[a, L.N_MATE]) if a != node else a
+    y = np.int64(P.node_i[b, L.N_MATE]) if b != other else b
+    before, beside = W.sf[x, L.F_START] < t, W.sf[y, L.F_START] < t
+    return before if before != beside else a < b
 
-    What starts and ends at t itself had done so before only if it comes before `own` in topological order.
-    """
+
+@inlined
+def failed_first(P, W, closing, t):  # type: ignore[no-untyped-def]
+    """The visit whose failure ended a composite at moment t, if one did and the composite did not start then."""
+    node = np.int64(closing)
+    while W.si[node, L.V_STATUS] != L.DONE:
+        kind = P.node_i[node, L.N_KIND]
+        if kind != L.IEND and (kind != L.END or W.sf[node, L.F_START] == t):
+            break
+        node = np.int64(W.si[node, L.V_CRIT] >> 1)
+    return node
+
+
+@compiled
+def cut_before(P, W, node, own, t):  # type: ignore[no-untyped-def]
+    """Whether a visit that was cut at moment t had been by when `own` starts there: failures first, joins in order."""
+    if W.sf[node, L.F_CUT] == t:  # by a rejection
+        return True
+    known = False
+    for i in range(W.counter[L.K_VISITED]):
+        join = W.visited[i]
+        if W.sf[join, L.F_START] != t or W.si[join, L.V_STATUS] == L.SKIPPED or W.si[join, L.V_STATUS] == L.WIPED:
+            continue
+        for j in range(P.node_i[join, L.N_LOSER_LO], P.node_i[join, L.N_LOSER_HI]):
+            if P.losers[j] == node:
+                known = True
+                if settles_before(P, W, np.int64(join), own, t):
+                    return True
+    scope = np.int64(P.node_i[node, L.N_SCOPE])
+    while scope < W.counter[L.K_NODES]:
+        status = W.si[scope, L.V_STATUS]
+        if W.sf[scope, L.F_END] == t and status != L.CANCELLED and status != L.WIPED:
+            known = True
+            cause = failed_first(P, W, scope, t)
+            if W.sf[cause, L.F_START] < t or settles_before(P, W, cause, own, t):
+                return True
+        scope = np.int64(P.node_i[scope, L.N_SCOPE])
+    return not known
+
+
+@inlined
+def ended_before(P, W, node, own, t):  # type: ignore[no-untyped-def]
+    """Whether a visit had ended when `own` starts, at moment t: ends come first, then joins in their order."""
+    if W.sf[node, L.F_END] != t:
+        return W.sf[node, L.F_END] < t
+    if W.sf[node, L.F_START] == t:
+        return node != own and settles_before(P, W, np.int64(node), own, t)
+    return W.si[node, L.V_STATUS] != L.CANCELLED or cut_before(P, W, np.int64(node), own, t)
+
+
+@compiled
+def spent_by(P, W, t, column, own):  # type: ignore[no-untyped-def]
+    """Tokens (column 0) or dollars that visits have used that had ended when `own` starts, at moment t."""
     x = 0.0
     for i in range(W.counter[L.K_VISITED]):
         node = W.visited[i]
-        ended = W.sf[node, L.F_END] <= t and (W.sf[node, L.F_START] < t or i < W.si[own, L.V_AT])
-        if ended and P.node_i[node, L.N_KIND] == L.CALL:
+        if P.node_i[node, L.N_KIND] == L.CALL and ended_before(P, W, node, own, t):
             x += tokens_of(W, node) if column == 0 else W.sf[node, L.F_USE + L.U_COST]
     return x
 
@@ -1345,8 +1405,11 @@ def over_budget(P, W, until):  # type: ignore[no-untyped-def]
         node = W.visited[i]
         t = W.sf[node, L.F_START]
         kind = P.node_i[node, L.N_KIND]
-        at_once = W.si[node, L.V_STATUS] == L.FAILED and W.sf[node, L.F_END] == t  # its own failure is what cuts
-        if (t >= best and not (at_once and t == best and at < 0)) or W.si[node, L.V_FORCED] == W.counter[L.K_RUN]:
+        if t > best or W.si[node, L.V_FORCED] == W.counter[L.K_RUN]:
+            continue
+        if t == until and (W.si[node, L.V_STATUS] != L.FAILED or W.sf[node, L.F_END] > t):
+            continue  # cut as it starts; what fails at once may be what cuts
+        if t == best and at >= 0 and not settles_before(P, W, np.int64(node), at, t):
             continue
         billed = kind == L.CALL and P.node_i[node, L.N_FLAGS] & L.BILLED and W.si[node, L.V_STATUS] != L.SKIPPED
         goes_on = kind == L.CHECK and W.si[node, L.V_ROUTE] == 1
@@ -1354,7 +1417,7 @@ def over_budget(P, W, until):  # type: ignore[no-untyped-def]
             bound = P.totals[1 + column]
             if bound == inf or not (billed or goes_on):
                 continue
-            left = bound - spent_by(P, W, t, column, node)
+            left = bound - spent_by(P, W, t, column, np.int64(node))
             if goes_on:
                 first = W.si[P.node_i[node, L.N_PREV], L.V_AT] + 1
                 over = iteration_spend(W, first, W.si[node, L.V_AT], column) > left

@@ -493,13 +493,67 @@ function makeRuns(tables, draws, knobs, state) {
     return at;
   }
 
-  /** What visits ended by t, when `own` asks, have used; at t itself, only what comes before `own` has started. */
+  /** Whether of two visits that start at moment t `node` comes first: what goes on in composites, then the plan's order. */
+  function settlesBefore(node, other, t) {
+    let a = node, b = other;
+    const scopeOf = (v) => node_i[v * nw + N_SCOPE];
+    while (scopeOf(a) !== scopeOf(b)) { // up to the scope of both: an outer one closes later
+      if (scopeOf(a) < scopeOf(b)) a = scopeOf(a);
+      else b = scopeOf(b);
+    }
+    const x = a !== node ? node_i[a * nw + N_MATE] : a, y = b !== other ? node_i[b * nw + N_MATE] : b;
+    const before = sf[x * S + F_START] < t, beside = sf[y * S + F_START] < t;
+    return before !== beside ? before : a < b;
+  }
+
+  /** The visit whose failure ended a composite at moment t, if one did and the composite did not start then. */
+  function failedFirst(closing, t) {
+    let node = closing;
+    while (si[node * V + V_STATUS] !== DONE) {
+      const kind = node_i[node * nw + N_KIND];
+      if (kind !== IEND && (kind !== END || sf[node * S + F_START] === t)) break;
+      node = si[node * V + V_CRIT] >> 1;
+    }
+    return node;
+  }
+
+  /** Whether a visit that was cut at moment t had been by when `own` starts there: failures first, joins in order. */
+  function cutBefore(node, own, t) {
+    if (sf[node * S + F_CUT] === t) return true; // by a rejection
+    let known = false;
+    for (let i = 0; i < counter[K_VISITED]; i++) {
+      const by = visited[i], status = si[by * V + V_STATUS];
+      if (sf[by * S + F_START] !== t || status === SKIPPED || status === WIPED) continue;
+      for (let j = node_i[by * nw + N_LOSER_LO]; j < node_i[by * nw + N_LOSER_HI]; j++) {
+        if (losers[j] !== node) continue;
+        known = true;
+        if (settlesBefore(by, own, t)) return true;
+      }
+    }
+    for (let scope = node_i[node * nw + N_SCOPE]; scope < n; scope = node_i[scope * nw + N_SCOPE]) {
+      const status = si[scope * V + V_STATUS];
+      if (sf[scope * S + F_END] !== t || status === CANCELLED || status === WIPED) continue;
+      known = true;
+      const cause = failedFirst(scope, t);
+      if (sf[cause * S + F_START] < t || settlesBefore(cause, own, t)) return true;
+    }
+    return !known;
+  }
+
+  /** Whether a visit had ended when `own` starts, at moment t: ends come first, then joins in their order. */
+  function endedBefore(node, own, t) {
+    const end = sf[node * S + F_END];
+    if (end !== t) return end < t;
+    if (sf[node * S + F_START] === t) return node !== own && settlesBefore(node, own, t);
+    return si[node * V + V_STATUS] !== CANCELLED || cutBefore(node, own, t);
+  }
+
+  /** What visits have used that had ended when `own` starts, at moment t. */
   function spentBy(t, column, own) {
     let x = 0;
     for (let i = 0; i < counter[K_VISITED]; i++) {
       const node = visited[i];
-      const ended = sf[node * S + F_END] <= t && (sf[node * S + F_START] < t || i < si[own * V + V_AT]);
-      if (ended && node_i[node * nw + N_KIND] === CALL) x += spend(node, column);
+      if (node_i[node * nw + N_KIND] === CALL && endedBefore(node, own, t)) x += spend(node, column);
     }
     return x;
   }
@@ -509,8 +563,10 @@ function makeRuns(tables, draws, knobs, state) {
     let best = until, at = -1;
     for (let i = 0; i < counter[K_VISITED]; i++) {
       const node = visited[i], t = sf[node * S + F_START], kind = node_i[node * nw + N_KIND];
-      const atOnce = si[node * V + V_STATUS] === FAILED && sf[node * S + F_END] === t; // its own failure is what cuts
-      if ((t >= best && !(atOnce && t === best && at < 0)) || si[node * V + V_FORCED] === runStamp) continue;
+      if (t > best || si[node * V + V_FORCED] === runStamp) continue;
+      // what starts as the run is cut did not; what fails at once may be what cuts
+      if (t === until && (si[node * V + V_STATUS] !== FAILED || sf[node * S + F_END] > t)) continue;
+      if (t === best && at >= 0 && !settlesBefore(node, at, t)) continue;
       const billed = kind === CALL && node_i[node * nw + N_FLAGS] & BILLED && si[node * V + V_STATUS] !== SKIPPED;
       const goesOn = kind === CHECK && si[node * V + V_ROUTE] === 1;
       for (let column = 0; column < 2; column++) {
