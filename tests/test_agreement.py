@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.agreement import differences
 from tests.make import backend, loop, tool, workflow
+from tests.moments import MOMENTS, Moment
 from tests.reference import simulate_run
 from tests.strategies import Case, cases
 
@@ -40,6 +41,13 @@ def test_what_was_cut_twice_ends_with_the_first_cut() -> None:
     case = Case(workflow(steps), {"*": backend(ttft=1.0)})
     assert differences(case, 0, 3) == []
     assert simulate_run(case.workflow, case.assignment, 0, 0).e2e_s == 0.0625
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_what_is_spent_at_one_moment(moment: Moment) -> None:
+    assert differences(moment.case, 0, 3) == []
+    want = simulate_run(moment.case.workflow, moment.case.assignment, 0, 0)
+    assert (want.outcome, want.e2e_s, want.cost_usd) == (moment.outcome, moment.e2e_s, moment.cost_usd)
 
 
 @pytest.mark.slow

@@ -1312,7 +1312,7 @@ def answer_node(P, W, stamp):  # type: ignore[no-untyped-def]
 
 @compiled
 def settles_before(P, W, node, other, t):  # type: ignore[no-untyped-def]
-    """Whether of two visits that start at moment t `node` comes first: what goes on in composites, then the plan's order."""
+    """Whether of two visits that start at moment t `node` is first: inside composites, then in the plan's order."""
     a, b = np.int64(node), np.int64(other)
     while P.node_i[a, L.N_SCOPE] != P.node_i[b, L.N_SCOPE]:  # up to the scope of both: an outer one closes later
         if P.node_i[a, L.N_SCOPE] < P.node_i[b, L.N_SCOPE]:
@@ -1700,6 +1700,7 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                             skip_composite(P, W, node, begin, crit, stamp)
                             where = np.int64(P.node_i[node, L.N_MATE])
                         if verdict == 2:
+                            W.si[where, L.V_PLAIN] = 0
                             finish(P, W, where, why, begin)
                         pc = where + 1
                         continue
@@ -1714,6 +1715,7 @@ def simulate_runs(P, W, O, runs, seed):  # type: ignore[no-untyped-def]
                 node_key = mix(run_key ^ P.node_hash[node])
                 if not redoing and W.si[node, L.V_FORCED] == run_stamp:
                     no_call(W, node)
+                    W.si[node, L.V_PLAIN] = 0
                     finish(P, W, node, np.int64(L.BUDGET_EXCEEDED), begin)
                     continue
                 t, err, first, out, place = 0.0, np.int64(-3), 0.0, 0.0, np.int64(0)

@@ -12,6 +12,7 @@ from agentflow.engine.arrivals import Arrivals, Batch, Renewal
 from agentflow.plan import compile_plan
 from tests.load.uncontended import COUNTS, differences
 from tests.make import backend, guardrail, nested, tool, workflow
+from tests.moments import MOMENTS, Moment
 from tests.reference import ReferenceRun, simulate_run
 from tests.strategies import Case, cases
 
@@ -85,6 +86,11 @@ def test_a_run_that_a_guardrail_rejects_ends_in_the_call_under_way() -> None:
     plan = compile_plan(workflow({"guard": guard, "say": nested(inner, "guard", join="any")}), {"*": backend(ttft=1.0)})
     runs, paths = differences(plan, 40, 3, Batch(runs=40))
     assert runs + paths == []
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
+def test_what_is_spent_at_one_moment(moment: Moment) -> None:
+    assert disagreements(moment.case, 0, Batch(runs=RUNS)) == []
 
 
 @pytest.mark.parametrize("place", ["groq/llama-3.3-70b", "openai/gpt-4o"])

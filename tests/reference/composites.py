@@ -8,7 +8,7 @@ from typing import Any
 
 import simpy
 
-from tests.reference import keys, laws, state
+from tests.reference import keys, laws
 from tests.reference.call import Call
 from tests.reference.scope import enter
 from tests.reference.shape import COMPOSITES, Body, needed
@@ -134,7 +134,7 @@ def _any_end(visit: Visit) -> simpy.Event:
     """Wait until an instance ends, and for all others that end at the same moment."""
     clock = visit.run.clock
     looked = clock.event()
-    priority = math.nextafter(state.SETTLE - visit.scope.depth, 0)
+    priority = math.nextafter(visit.scope.turn, 0)  # after its own scopes, before the one around
     for scope in visit.scopes:
         if not scope.over:
             scope.process.callbacks.append(lambda _: clock.soon(looked, priority))

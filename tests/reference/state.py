@@ -24,8 +24,9 @@ REACH = 2  # an attempt reaches its backend
 STREAM = 2.5  # its first token is there
 COPIES = 3  # the copies of a hedged call are looked at
 HEDGE = 4  # the next copy starts
-SETTLE = 1000  # less the depth: inner scopes settle before the outer ones
+SETTLE = 8  # and up to 1 more: each scope in its turn
 DEADLINE = 2000
+WIDTH = 256  # more than a scope has places for others
 
 
 class Clock(simpy.Environment):
@@ -179,12 +180,17 @@ class Scope:
     process: Any = None
 
     @property
-    def depth(self) -> int:
-        return 0 if self.parent is None else self.parent.scope.depth + 1
-
-    @property
     def order(self) -> tuple[int, ...]:
         return () if self.parent is None else (*self.parent.order, self.index)
+
+    @property
+    def turn(self) -> float:
+        """Its priority among the joins of one moment: after the scopes in it, else as in the unrolled plan."""
+        end, share = SETTLE + 1.0, 1.0
+        for place in self.order:
+            end -= share * (1 - (place + 1) / WIDTH)
+            share /= WIDTH
+        return end
 
     @property
     def over(self) -> bool:
@@ -192,7 +198,7 @@ class Scope:
 
     def poke(self) -> None:
         """Have the scope look at its joins, once all ends of this moment have been seen."""
-        self.run.clock.soon(self.wake, SETTLE - self.depth)
+        self.run.clock.soon(self.wake, self.turn)
 
     def cancel(self) -> None:
         if self.over:

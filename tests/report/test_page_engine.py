@@ -21,6 +21,7 @@ from agentflow.plan.merge import Merged, merge_plans
 from agentflow.report.page.data import engine_data
 from agentflow.schema import Backend
 from tests.make import backend, chat, tool, workflow
+from tests.moments import MOMENTS
 from tests.report import browser
 from tests.strategies import Case, cases
 from tests.strategies_calls import backends as drawn_backends
@@ -92,6 +93,12 @@ def test_generated_workflows(js: Any, case: Case, others: list[Backend], data: s
     m = merged(case.workflow, [case.assignment, {"*": others[0], **_fallbacks(case, others)}], seed=3)
     choice = data.draw(st.lists(st.integers(0, 1), min_size=m.specs, max_size=m.specs))
     assert differences(js, m, 24, 3, choice) == []
+
+
+def test_what_is_spent_at_one_moment(js: Any) -> None:
+    for name, moment in MOMENTS.items():
+        m = merged(moment.case.workflow, [moment.case.assignment])
+        assert (name, differences(js, m, 3, 0, [0] * m.specs)) == (name, [])
 
 
 def _fallbacks(case: Case, others: list[Backend]) -> dict[str, Backend]:

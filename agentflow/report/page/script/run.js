@@ -493,7 +493,7 @@ function makeRuns(tables, draws, knobs, state) {
     return at;
   }
 
-  /** Whether of two visits that start at moment t `node` comes first: what goes on in composites, then the plan's order. */
+  /** Whether of two visits that start at moment t `node` is first: inside composites, then in the plan's order. */
   function settlesBefore(node, other, t) {
     let a = node, b = other;
     const scopeOf = (v) => node_i[v * nw + N_SCOPE];
