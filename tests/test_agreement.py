@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.agreement import differences
-from tests.make import backend, loop, tool, workflow
+from tests.make import backend, chat, loop, tool, workflow
 from tests.moments import MOMENTS, Moment
 from tests.reference import simulate_run
 from tests.strategies import Case, cases
@@ -41,6 +41,13 @@ def test_what_was_cut_twice_ends_with_the_first_cut() -> None:
     case = Case(workflow(steps), {"*": backend(ttft=1.0)})
     assert differences(case, 0, 3) == []
     assert simulate_run(case.workflow, case.assignment, 0, 0).e2e_s == 0.0625
+
+
+def test_a_step_that_fails_at_its_join_has_made_no_call() -> None:
+    """Also not in a run that comes after one in which it made one."""
+    errors = {"server_error": {"probability": 0.5, "at": "end"}}
+    steps = {"a": tool(1.0, errors=errors), "b": tool(1.0, errors=errors), "c": chat(0, "a", "b", join="any")}
+    assert differences(Case(workflow(steps), {"*": backend()}), 0, 20) == []
 
 
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
