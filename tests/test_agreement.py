@@ -50,6 +50,16 @@ def test_a_step_that_fails_at_its_join_has_made_no_call() -> None:
     assert differences(Case(workflow(steps), {"*": backend()}), 0, 20) == []
 
 
+def test_a_context_overflow_brings_no_retry_after_of_a_drawn_one() -> None:
+    errors = {"context_overflow": {"probability": 1.0, "retry_after": 3.0}}
+    retry = {"max_attempts": 2, "initial_interval": 0.5, "jitter": "none", "on": ["context_overflow"]}
+    place = backend(context=30, network=0.125)
+    for tokens, e2e_s in ((20, 3.25), (40, 0.75)):
+        case = Case(workflow({"a": chat(0, input_tokens=tokens, errors=errors, retry=retry)}), {"*": place})
+        assert differences(case, 0, 1) == []
+        assert simulate_run(case.workflow, case.assignment, 0, 0).e2e_s == e2e_s
+
+
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
 def test_what_is_spent_at_one_moment(moment: Moment) -> None:
     assert differences(moment.case, 0, 3) == []

@@ -292,6 +292,7 @@ def _strike(line: Timeline, attempt: Attempt, moments: dict[str, float]) -> None
     name, own, theirs = attempt.error()
     if _overflows(line, attempt):
         line.error, line.struck, line.end = "context_overflow", "start", line.t_net
+        name = None  # what was drawn does not come, nor its Retry-After
     elif name == "timeout":
         after = _said(own, theirs, "after")
         line.error, line.struck, line.end = name, "hang", HANG if after is None else after
@@ -300,7 +301,7 @@ def _strike(line: Timeline, attempt: Attempt, moments: dict[str, float]) -> None
         at = _said(own, theirs, "at") or STRIKES_AT[name]
         line.error, line.struck, line.end = name, at, moments[at]
     if line.error is not None:
-        waits = _said(own, theirs, "retry_after") if line.error == name else None
+        waits = None if name is None else _said(own, theirs, "retry_after")
         if waits is not None:
             line.retry_after = laws.duration(waits, attempt.draw(keys.RETRY_AFTER))
     _time_out(line, attempt.timeout)
