@@ -118,3 +118,17 @@ MOMENTS = {
         "answered", 1.0, 0.001,
     ),
 }  # fmt: skip
+
+_first = {"input_tokens": {"own": 5, "from": {"never.out": 1.0}}, "join": "any"}
+NEVER_STARTED = Case(
+    workflow(
+        {
+            "soon": TOOL,
+            "late": tool(2.0),
+            "never": fan(1, {"out": tool(1.0, output_tokens=10)}, "soon", "late"),
+            "first": chat(0, "soon", "late", "never", **_first),
+        }
+    ),
+    {"*": FREE},
+)
+"""A step starts, and takes in what a composite hands on, before that composite, which it cancels, has started."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.agreement import differences
 from tests.make import backend, chat, loop, tool, workflow
-from tests.moments import MOMENTS, Moment
+from tests.moments import MOMENTS, NEVER_STARTED, Moment
 from tests.reference import simulate_run
 from tests.strategies import Case, cases
 
@@ -48,6 +48,11 @@ def test_a_step_that_fails_at_its_join_has_made_no_call() -> None:
     errors = {"server_error": {"probability": 0.5, "at": "end"}}
     steps = {"a": tool(1.0, errors=errors), "b": tool(1.0, errors=errors), "c": chat(0, "a", "b", join="any")}
     assert differences(Case(workflow(steps), {"*": backend()}), 0, 20) == []
+
+
+def test_what_never_started_hands_on_nothing() -> None:
+    assert differences(NEVER_STARTED, 0, 1) == []
+    assert simulate_run(NEVER_STARTED.workflow, NEVER_STARTED.assignment, 0, 0).input_tokens == 5
 
 
 def test_a_context_overflow_brings_no_retry_after_of_a_drawn_one() -> None:

@@ -984,7 +984,9 @@ def export_again(P, W, position):  # type: ignore[no-untyped-def]
     """Add up anew what cancelled composites hand on, from a position of the list of visits on."""
     for i in range(position, W.counter[L.K_VISITED]):
         node = W.visited[i]
-        if P.node_i[node, L.N_KIND] != L.END or W.si[node, L.V_STATUS] != L.CANCELLED:
+        if P.node_i[node, L.N_KIND] != L.END:
+            continue
+        if W.si[node, L.V_STATUS] != L.CANCELLED and W.si[node, L.V_STATUS] != L.WIPED:
             continue
         kind, last = P.node_i[node, L.N_KIND2], W.si[node, L.V_ROUTE]
         first, stop = np.int64(0), np.int64(1)

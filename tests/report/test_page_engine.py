@@ -21,7 +21,7 @@ from agentflow.plan.merge import Merged, merge_plans
 from agentflow.report.page.data import engine_data
 from agentflow.schema import Backend
 from tests.make import backend, chat, tool, workflow
-from tests.moments import MOMENTS
+from tests.moments import MOMENTS, NEVER_STARTED
 from tests.report import browser
 from tests.strategies import Case, cases
 from tests.strategies_calls import backends as drawn_backends
@@ -96,8 +96,8 @@ def test_generated_workflows(js: Any, case: Case, others: list[Backend], data: s
 
 
 def test_what_is_spent_at_one_moment(js: Any) -> None:
-    for name, moment in MOMENTS.items():
-        m = merged(moment.case.workflow, [moment.case.assignment])
+    for name, case in {"never started": NEVER_STARTED, **{k: m.case for k, m in MOMENTS.items()}}.items():
+        m = merged(case.workflow, [case.assignment])
         assert (name, differences(js, m, 3, 0, [0] * m.specs)) == (name, [])
 
 

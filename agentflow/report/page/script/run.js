@@ -222,7 +222,8 @@ function makeRuns(tables, draws, knobs, state) {
   function exportAgain(position) {
     for (let i = position; i < counter[K_VISITED]; i++) {
       const node = visited[i];
-      if (node_i[node * nw + N_KIND] !== END || si[node * V + V_STATUS] !== CANCELLED) continue;
+      if (node_i[node * nw + N_KIND] !== END) continue;
+      if (si[node * V + V_STATUS] !== CANCELLED && si[node * V + V_STATUS] !== WIPED) continue;
       const kind = node_i[node * nw + N_KIND2], last = si[node * V + V_ROUTE];
       let first = 0, stop = 1;
       if (kind === MAP) {
