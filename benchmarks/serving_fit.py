@@ -51,8 +51,8 @@ def engine_table(run: Run, d: Deployment) -> tuple[IterationTable, int]:
     blocks = cache_blocks(d) // engines
     if blocks < 1:
         raise CapacityError(
-            f"{d.model.name} on {d.chips} x {d.chip.name}: weights leave no room for a cache in the {UTILISATION:.0%} of "
-            "the memory that vLLM takes; the table's tp or dtype, or the chip, must be others"
+            f"{d.model.name} on {d.chips} x {d.chip.name}: weights leave no room for a cache in the {UTILISATION:.0%} "
+            "of the memory that vLLM takes; the table's tp or dtype, or the chip, must be others"
         )
     return t, blocks
 

@@ -53,9 +53,9 @@ BOARD_SOURCE = (
     "1727 of 1935 by PyTorch on an A800 (mli/transformers-benchmarks #4)"
 )
 OLDER_SOURCE = (
-    "as consumer-blackwell, with best fp16 products by PyTorch (mli/transformers-benchmarks @04df81d, README: RTX 3090 Ti "
-    "81 TFLOP/s of 80 that accumulate in fp32, RTX A6000 95 of 154.8); on PCIe boards of Hopper and on Turing products are "
-    "Hopper's, as nobody measured them"
+    "as consumer-blackwell, with best fp16 products by PyTorch (mli/transformers-benchmarks @04df81d, README: RTX 3090 "
+    "Ti 81 TFLOP/s of 80 that accumulate in fp32, RTX A6000 95 of 154.8); on PCIe boards of Hopper and on Turing "
+    "products are Hopper's, as no measurement of them was found"
 )
 SPLITWISE = "Splitwise, Mutinifni/splitwise-sim @8f99e7d, data/perf_model.csv (MIT)"
 

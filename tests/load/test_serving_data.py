@@ -185,7 +185,9 @@ def test_every_usual_pair_runs_no_faster_than_its_weights_are_read(
 
 
 def test_data_parallel_engines_share_the_experts_of_a_mixture(tmp_path: Path) -> None:
-    alone, both = (made_up(tmp_path, "H100", "Qwen3-30B-A3B-Instruct-2507", s + "bfloat16") for s in ("1,1,,", "1,2,True,"))
+    alone, both = (
+        made_up(tmp_path, "H100", "Qwen3-30B-A3B-Instruct-2507", s + "bfloat16") for s in ("1,1,,", "1,2,True,")
+    )
     assert deployment(both).attention_data_parallel == 2 and deployment(both).expert_parallel
     assert deployment(both).chips == 2 and not deployment(alone).expert_parallel
     one, shared = from_data_sheet(alone), from_data_sheet(both)
@@ -210,5 +212,5 @@ def test_a_mixture_that_one_card_cannot_hold_is_spread_over_two(tmp_path: Path) 
 
 
 def test_weights_that_leave_no_cache_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(CapacityError, match="qwen2.5-14b on 1 x v100-32gb: weights leave no room"):
+    with pytest.raises(CapacityError, match=r"qwen2\.5-14b on 1 x v100-32gb: weights leave no room"):
         from_data_sheet(made_up(tmp_path, "V100", "Qwen2.5-14B"))
