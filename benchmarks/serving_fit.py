@@ -19,6 +19,7 @@ from agentflow.hardware.iteration import UTILISATION
 from agentflow.plan.layout import F64
 from agentflow.schema.deployment import Deployment
 from benchmarks.serving_data import Run, deployment
+from benchmarks.serving_experts import shared_experts_table
 
 CONSTANTS = ("fixed", "token", "kv", "pair", "mixed_fixed", "mixed_kv")
 SCALE = 0.01
@@ -36,18 +37,14 @@ ENDLESS = 1 << 40
 def engine_table(run: Run, d: Deployment) -> tuple[IterationTable, int]:
     """Tabulate the steps of one engine of the run, and count the blocks of its cache.
 
-    Where data-parallel engines share experts, all of them decode as many sequences at the same time.
-
     Raises
     ------
     CapacityError
         If the weights leave no room for a cache.
     """
     engines = d.attention_data_parallel
-    t = iteration_table(d, engines * run.max_sequences, run.token_budget)
-    if engines > 1:
-        own = t.plain_seconds[::engines]
-        t = replace(t, plain_seconds=own, kv=engines * t.kv, mixed_kv=engines * t.mixed_kv)
+    table = shared_experts_table if engines > 1 else iteration_table
+    t = table(d, run.max_sequences, run.token_budget)
     blocks = cache_blocks(d) // engines
     if blocks < 1:
         raise CapacityError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -193,10 +194,21 @@ def test_data_parallel_engines_share_the_experts_of_a_mixture(tmp_path: Path) ->
     one, shared = from_data_sheet(alone), from_data_sheet(both)
     assert shared.kv_blocks > 2 * one.kv_blocks  # each chip holds half the experts
     assert fastest(both) < fastest(alone)
-    # An engine's own sequence weighs the same cache, and its step of 16 is one of 32 in all.
     assert shared.law.kv == pytest.approx(one.law.kv, rel=0.01)
     assert shared.max_sequences == one.max_sequences and len(shared.law.plain_seconds) == len(one.law.plain_seconds)
     assert Fit(both, 20).blocks == shared.kv_blocks
+
+
+@pytest.mark.parametrize(("gpu", "slower"), [("H100", 1.15), ("RTXPRO6000", 1.6)])
+def test_a_step_of_engines_that_share_experts_is_bounded_by_those_that_do_not(
+    gpu: str, slower: float, tmp_path: Path
+) -> None:
+    """Full steps: half the experts are read and twice the tokens computed by each; what links add is little on NVLink."""
+    run = made_up(tmp_path, gpu, "Qwen3-30B-A3B", "1,2,True,bfloat16")
+    shared = from_data_sheet(run)
+    alone = from_data_sheet(run, d=deployment(replace(run, replicas=1, expert_parallel=False)))
+    assert alone.law.plain_seconds[64] / 2 < shared.law.plain_seconds[64] < alone.law.plain_seconds[64]
+    assert alone.law.mixed_seconds[2048] < shared.law.mixed_seconds[2048] < slower * alone.law.mixed_seconds[2048]
 
 
 def test_data_parallel_engines_of_a_dense_model_have_nothing_in_common(tmp_path: Path) -> None:
