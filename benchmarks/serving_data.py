@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +24,38 @@ NUMBERS = ("arrival_s", "input_tokens", "output_tokens", "first_token_s", "last_
 NEEDED = ("gpu", "model", "max_num_seqs", "max_num_batched_tokens", *NUMBERS)
 SETTINGS = ("gpu", "model", "tp", "dp", "ep", "dtype", "max_num_seqs", "max_num_batched_tokens")
 DTYPES = {"": None, "auto": None, "bfloat16": "bf16", "bf16": "bf16", "float16": "bf16", "fp16": "bf16", "half": "bf16"}
-DTYPES |= {name: "fp8" for name in ("fp8", "float8", "float8_e4m3", "fp8_e4m3")}
-USUAL = {"a100": "a100-80gb", "h100": "h100-sxm", "h200": "h200-sxm", "b200": "b200-sxm", "b300": "b300-sxm"}
-"""Chips of several kinds, and the one that is meant where a table does not say which."""
+DTYPES |= {name: "fp8" for name in ("fp8", "float8", "float8_e4m3", "float8_e4m3fn", "fp8_e4m3", "fp8_e4m3fn")}
+DTYPES |= {"int8": "int8", "int4": "int4", "awq": "int4", "fp4": "fp4", "nvfp4": "fp4"}
+USUAL = {
+    "a100": "a100-80gb", "h100": "h100-sxm", "h200": "h200-sxm", "b200": "b200-sxm", "b300": "b300-sxm",
+    "v100": "v100-32gb", "3090": "rtx-3090", "4090": "rtx-4090", "5090": "rtx-5090", "a6000": "rtx-a6000",
+    "6000ada": "rtx-6000-ada", "rtx6000pro": "rtx-pro-6000", "pro6000": "rtx-pro-6000", "gb10": "dgx-spark",
+}  # fmt: skip
+"""Chips of several kinds, and the one that is meant where a table does not say which; and names that are shortened."""
 
-MAKERS = re.compile(r"nvidia|geforce|\bamd\b|instinct|tesla|blackwell|(server|workstation) edition|hbm\d\w?|sxm\d?")
+MAKERS = re.compile(
+    r"nvidia|geforce|\bamd\b|instinct|tesla|blackwell|server edition|(?<=max-q) workstation|\bedition|generation"
+    r"|hbm\d\w?|sxm\d?|\boam\b"
+)
 MEMORY = re.compile(r"\b\d+ ?gb\b")
-VARIANTS = re.compile(r"-(instruct|chat|hf|it|base|bf16|fp16|fp8|dynamic|\d{4}|v\d[\d.]*)(?=-|$)")
+VARIANTS = re.compile(
+    r"-(instruct|thinking|chat|coder|hf|it|qat|base|bf16|fp16|fp8|nvfp4|dynamic|awq|gptq|int[48]|w\d+a\d+"
+    r"|quantized\.w\d+a\d+|1m|\d{4}|v0[\d.]*)(?=-|$)"
+)
+NARROW = (("fp8", "fp8"), ("nvfp4", "fp4"), ("awq|int4|w4a16", "int4"), ("int8|w8a8", "int8"))
+"""What a model's name says of its weights."""
+
+DISTILLED = re.compile(r"^deepseek-r1(-\d{4})?(-distill)?-(?=qwen|llama)")
+STUDENTS = {"qwen-7b": "qwen2.5-7b", "qwen-14b": "qwen2.5-14b", "qwen-32b": "qwen2.5-32b",
+            "llama-8b": "llama-3.1-8b", "llama-70b": "llama-3.1-70b"}  # fmt: skip
+"""What the models are that were distilled from DeepSeek R1."""
+
+SAME = {"llama-3.3-70b": "llama-3.1-70b", "llama-3-70b": "llama-3.1-70b", "llama-3-8b": "llama-3.1-8b",
+        "mistral-small-3.1-24b": "mistral-small-24b", "mistral-small-3.2-24b": "mistral-small-24b",
+        "deepseek-r1": "deepseek-v3", "deepseek-v3.1": "deepseek-v3",
+        "llama-4-scout-17b-16e": "llama-4-scout", "llama-4-maverick-17b-128e": "llama-4-maverick"}  # fmt: skip
+"""Other models of an architecture that the catalogue has, and longer names."""
+
 TENSOR_PARALLEL = {("RTXPRO6000", "Qwen3-32B"): 2}
 """Where the shared table's column is wrong: it says 1, but the run's own configuration says 2 (LLMServingSim,
 bench/examples/RTXPRO6000/Qwen3-32B/config.json), and one such card cannot read 65 GB in 25 ms."""
@@ -118,7 +144,7 @@ def _run(settings: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> Run:
         column["first_token_s"],
         column["last_token_s"],
         settings["ep"].strip().lower() in ("true", "1", "yes"),
-        "fp8" if "fp8" in model.lower() else DTYPES[dtype],
+        next((weights for said, weights in NARROW if re.search(said, model.lower())), DTYPES[dtype]),
     )
 
 
@@ -143,7 +169,7 @@ def catalogue_chip(gpu: str) -> str:
     UsageError
         If none is like it, or several are.
     """
-    short = MAKERS.sub("", gpu.lower())
+    short = MAKERS.sub("", gpu.lower().replace("_", " "))
     wanted, bare = _plain(short), _plain(MEMORY.sub("", short))
     known = list_names("chip")
     found = [name for name in known if _plain(name) == wanted]
@@ -160,7 +186,11 @@ def catalogue_model(model: str) -> str:
     UsageError
         If none is like it, or several are.
     """
-    wanted = _plain(VARIANTS.sub("", model.lower().split("/")[-1].removeprefix("meta-")))
+    short = model.lower().split("/")[-1].removeprefix("meta-")
+    bare = DISTILLED.sub("", short)
+    name = VARIANTS.sub("", bare)
+    name = STUDENTS.get(name, name) if bare != short else SAME.get(name, name)
+    wanted = _plain(name)
     known = list_names("model")
     return _only([name for name in known if _plain(name) == wanted], "model", model, known)
 
@@ -172,7 +202,7 @@ def _only(found: Sequence[str], kind: str, written: str, known: Sequence[str]) -
     several = f"it may be {listed(found)}" if found else f"did you mean {quoted(near)}?" if near else ""
     raise UsageError(
         f"the catalogue has no one {kind} called {quoted(written)}; {several + '; ' if several else ''}"
-        f"write --{kind} {written}=NAME, or the path of a document of your own for NAME "
+        f"write --{kind} {shlex.quote(written + '=NAME')}, or the path of a document of your own for NAME "
         f"(`agentflow list {kind}s` names them, `agentflow schema {kind}` says what it has)"
     )
 
@@ -180,18 +210,25 @@ def _only(found: Sequence[str], kind: str, written: str, known: Sequence[str]) -
 def deployment(run: Run) -> Deployment:
     """Make what ran from the catalogue's documents.
 
+    Data-parallel engines share the experts of a mixture: vLLM slices or spreads those over all of them, and they step
+    together, so that one deployment stands for all. Engines of a dense model have nothing in common: it stands for one.
+
     Raises
     ------
     AgentflowError
         If chip or model are not known, or do not fit one another.
     """
     model = load_model(run.model_named or catalogue_model(run.model))
+    experts = model.experts is not None
+    # A table's dtype is that of activations; weights that are published in fewer bits stay as they are.
+    weights = None if run.weights == "bf16" and model.weights != "bf16" else run.weights
     return Deployment(
         name="run",
         chip=load_chip(run.chip_named or catalogue_chip(run.gpu)),
         model=model,
         engine=load_engine("vllm"),
         tensor_parallel=run.tensor_parallel,
-        expert_parallel=run.expert_parallel and model.experts is not None,
-        weights=run.weights,  # type: ignore[arg-type]  # a document's word, which the schema looks at
+        attention_data_parallel=run.replicas if experts else 1,
+        expert_parallel=run.expert_parallel and experts and run.tensor_parallel * run.replicas > 1,
+        weights=weights,  # type: ignore[arg-type]  # a document's word, which the schema looks at
     )

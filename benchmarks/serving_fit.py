@@ -12,11 +12,14 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from agentflow.engine.batching import Fleet, Replica, Served, StepLaw, StepTable, serve
-from agentflow.hardware import cache_blocks, iteration_table
+from agentflow.errors import CapacityError
+from agentflow.hardware import IterationTable, cache_blocks, iteration_table
 from agentflow.hardware.demand import weight_bytes
+from agentflow.hardware.iteration import UTILISATION
 from agentflow.plan.layout import F64
 from agentflow.schema.deployment import Deployment
 from benchmarks.serving_data import Run, deployment
+from benchmarks.serving_experts import shared_experts_table
 
 CONSTANTS = ("fixed", "token", "kv", "pair", "mixed_fixed", "mixed_kv")
 SCALE = 0.01
@@ -31,6 +34,26 @@ STARTS, SPREAD = 16, 0.5
 ENDLESS = 1 << 40
 
 
+def engine_table(run: Run, d: Deployment) -> tuple[IterationTable, int]:
+    """Tabulate the steps of one engine of the run, and count the blocks of its cache.
+
+    Raises
+    ------
+    CapacityError
+        If the weights leave no room for a cache.
+    """
+    engines = d.attention_data_parallel
+    table = shared_experts_table if engines > 1 else iteration_table
+    t = table(d, run.max_sequences, run.token_budget)
+    blocks = cache_blocks(d) // engines
+    if blocks < 1:
+        raise CapacityError(
+            f"{d.model.name} on {d.chips} x {d.chip.name}: weights leave no room for a cache in the {UTILISATION:.0%} "
+            "of the memory that vLLM takes; the table's tp or dtype, or the chip, must be others"
+        )
+    return t, blocks
+
+
 def from_data_sheet(run: Run, mixed_kv: float | None = None, d: Deployment | None = None) -> Replica:
     """Make the replica that chip, model and engine give, without any measurement of the run.
 
@@ -38,10 +61,10 @@ def from_data_sheet(run: Run, mixed_kv: float | None = None, d: Deployment | Non
     for the catalogue's deployment.
     """
     d = d or deployment(run)
-    t = iteration_table(d, run.max_sequences, run.token_budget)
+    t, blocks = engine_table(run, d)
     cost = t.mixed_kv if mixed_kv is None else mixed_kv * t.kv
     law = StepTable(t.plain_seconds, t.mixed_seconds, t.sequence, t.kv, cost, t.pair)
-    return Replica(law, run.token_budget, run.max_sequences, cache_blocks(d))
+    return Replica(law, run.token_budget, run.max_sequences, blocks)
 
 
 def predict(run: Run, replica: Replica) -> Served:
@@ -81,12 +104,11 @@ class Fit:
         self.experts = routed / (resident + routed)
         experts = d.model.experts
         self.miss = 1.0 - experts.active / experts.total if experts else 0.0
-        t = iteration_table(d, run.max_sequences, run.token_budget)
+        t, self.blocks = engine_table(run, d)
         half = run.token_budget // 2
         token = (t.mixed_seconds[-1] - t.mixed_seconds[half]) / (run.token_budget - half)
         fixed = max(t.plain_seconds[-1] - run.max_sequences * token, t.plain_seconds[1])
         self.start = np.array([fixed, token, t.kv, t.pair, fixed / 2, t.mixed_kv])
-        self.blocks = cache_blocks(d)
 
     def replica(self, constants: F64, blocks: int) -> Replica:
         """Make a replica of constants."""

@@ -3,7 +3,7 @@
     python -m benchmarks.validate_serving                       # the shared runs: print
     python -m benchmarks.validate_serving --write               # into docs/validation.md
     python -m benchmarks.validate_serving --data FILE           # other runs, a table as serving_data describes it
-    python -m benchmarks.validate_serving --data FILE --chip A6000=my-a6000.yaml --model Phi-5=my-phi-5.yaml
+    python -m benchmarks.validate_serving --data FILE --chip RTX3080=my-3080.yaml --model Phi-5=my-phi-5.yaml
 
 A run's constants are fitted on its first 150 requests (or its first half) and scored on the rest; and without any
 constant of the run. What the catalogue does not have is said, and the other runs of the table go on.

@@ -14,6 +14,7 @@ from benchmarks.hardware_data import Kernel, Serving, data_folder, inferencex, s
 from benchmarks.hardware_fit import HANDED_ON, fit_serving, table
 from benchmarks.hardware_tables import newer_chips, tables
 from benchmarks.validate_hardware import halves, saturated, splitwise_folds, with_catalogue
+from benchmarks.write_engines import BOARDS, READ_FASTER
 
 NO_DATA = "the measurements are not here; set AGENTFLOW_DATA to their folder"
 
@@ -139,3 +140,14 @@ def test_inferencex_errors_on_the_unseen_half() -> None:
     tpot, ttft = fit_serving(t.take(first)).predict(t.take(~first))
     assert errors(tpot, t.tpot[~first]) < 0.10
     assert errors(ttft, t.ttft[~first]) < 0.28
+
+
+def test_boards_have_hoppers_constants_but_for_what_kernels_say() -> None:
+    engine = load_engine("vllm")
+    hopper = engine.constants("hopper").model_dump()
+    for family, changed in BOARDS.items():
+        own = engine.constants(family).model_dump()
+        differing = {name for name in own if own[name] != hopper[name]}
+        assert differing == changed.keys() | set(READ_FASTER.get(family, ()))
+        assert all(own[name] == pytest.approx(value) for name, value in changed.items())
+    assert {e.kind for e in engine.evidence if set(e.figures) & BOARDS.keys()} == {"assumed"}

@@ -275,3 +275,34 @@ def test_energy_is_watts_times_seconds() -> None:
     step = decode_step_time(d, 1, 1000)
     assert 0.3 * 8 * 700 * step <= joules <= 8 * 700 * step
     assert energy_per_token(d, 64, 1000) < joules
+
+
+@pytest.mark.parametrize("name", [name for name in list_names("chip") if load_chip(name).kind == "gpu"])
+def test_a_gpus_peaks_are_dense_and_its_links_have_their_latency(name: str) -> None:
+    chip = load_chip(name)
+    eight_bits = {"int8" if dtype == "int8" else "fp8" for dtype in chip.flops if dtype in ("int8", "fp8")}
+    for dtype in eight_bits:  # twice those of 16 bits, and four times where a GeForce's 16 bits are halved
+        assert chip.flops[dtype] / chip.flops["bf16"] == pytest.approx(4.0 if name == "rtx-3090" else 2.0, rel=0.03)
+    assert chip.watts and chip.link_bandwidth
+    constants = load_engine("vllm").constants(chip.family)
+    assert (constants.allreduce_latency > 2e-5) == (chip.link_bandwidth <= 64e9)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rtx-3090", "rtx-a6000", "rtx-6000-ada", "a10", "a10g", "l4", "t4", "v100-16gb", "v100-32gb", "h100-pcie", "h100-nvl",
+     "h20", "rtx-pro-6000-workstation", "rtx-pro-6000-max-q", "mi325x"],
+)  # fmt: skip
+def test_each_figure_of_a_card_has_a_source_and_a_date_or_is_assumed(name: str) -> None:
+    entries = load_chip(name).evidence
+    assert {f for e in entries for f in e.figures} == {"flops", "memory", "bandwidth", "link_bandwidth", "watts"}
+    assert all(e.kind == "assumed" or (e.date and e.source) for e in entries)
+    assert not any(e.kind == "assumed" for e in entries if "flops" in e.figures or "bandwidth" in e.figures)
+
+
+def test_cards_without_nvlink_gain_less_from_a_second_one() -> None:
+    def gain(chip: str) -> float:
+        one, two = (deployment(chip, "qwen3-8b", tensor_parallel=n) for n in (1, 2))
+        return prefill_time(one, 2000) / prefill_time(two, 2000)
+
+    assert gain("h100-pcie") < gain("h100-nvl") and gain("rtx-a6000") < gain("a100-80gb")
