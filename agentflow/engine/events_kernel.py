@@ -2435,7 +2435,8 @@ def last_failure(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
         node = np.int64(W.visited[base + i])
         status = W.si[base + node, L.V_STATUS]
         rank = np.int64(status == L.CAUGHT) + 2 * np.int64(status == L.ABSORBED) + 3 * np.int64(status == L.FAILED)
-        if rank == 0 or rank < worst or P.node_i[node, L.N_KIND] != L.CALL:
+        revoked = W.sf[base + node, L.F_CUT] < inf
+        if rank == 0 or rank < worst or revoked or P.node_i[node, L.N_KIND] != L.CALL:
             continue
         t = W.sf[base + node, L.F_END]
         if rank > worst or t > last or (t == last and node > at):
