@@ -43,7 +43,7 @@ def test_a_run_says_why_it_failed_and_what_to_do(write, capsys: Capture, monkeyp
     out, _ = said(capsys, "run", write(LONG), "--backend", "groq", "--runs", "300", "--json", code=0)
     found = json.loads(out)
     assert found["failures"]["reasons"] == [
-        {"outcome": "failed", "error": "context_overflow", "step": "read", "share": 1.0}
+        {"outcome": "failed", "error": "context_overflow", "step": "read", "share": 1.0, "by": None}
     ]
     assert found["profiles"][0]["backend"] == "groq/llama-3.3-70b"
 
