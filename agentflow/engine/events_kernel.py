@@ -1430,7 +1430,7 @@ def after_attempt(P, Q, W, O, f, err, now):  # type: ignore[no-untyped-def]
         W.fi[f, E.F_TRIES3] = 1
         W.fi[f, E.F_CALLED] = 0
         return True
-    err |= made_by(W, f, err) << E.ERROR_BITS
+    err |= made_by(P, Q, W, O, f, spec, err) << E.ERROR_BITS
     if hedged:
         W.fi[f, E.F_ERR] = err
         W.fi[f, E.F_STATE] = E.LOST
@@ -1442,14 +1442,20 @@ def after_attempt(P, Q, W, O, f, err, now):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def made_by(W, f, err):  # type: ignore[no-untyped-def]
-    """What of the load made the error with which an attempt ended."""
+def made_by(P, Q, W, O, f, spec, err):  # type: ignore[no-untyped-def]
+    """What of the load made the error with which an attempt ended for good; its plan is lost."""
     state = W.fi[f, E.F_STATE]
     if state == E.REFUSED:
         return np.int64(E.BY_BREAKER)
-    if err == L.TIMEOUT and (state == E.QUEUED or state == E.BATCHED) and W.ff[f, E.A_WAIT] == inf:
-        return np.int64(E.BY_WAIT)
-    return -1 - W.fi[f, E.F_RES]
+    if err != L.TIMEOUT:
+        return -1 - W.fi[f, E.F_RES]
+    waited = P.spec_i[spec, L.S_LAW] == L.LAW_MODEL and W.ff[f, E.A_WAIT] > 0.0
+    if state == E.BATCHED:
+        waited = W.ff[f, E.A_WAIT] == inf
+    elif waited:
+        plan_any_end(P, Q, W, O, f, 0.0)
+        waited = W.fi[f, E.F_ERR] != L.TIMEOUT
+    return np.int64(E.BY_WAIT if waited else E.BY_NONE)
 
 
 @compiled

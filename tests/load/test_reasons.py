@@ -107,12 +107,22 @@ def test_an_open_breaker() -> None:
 
 
 @pytest.mark.parametrize("client", [None, Client("none", 1e-9, 0.0, 0.0)])
-def test_a_timeout_in_the_queue(client: Client | None) -> None:
-    """Calls of two seconds, one at a time, three seconds' patience: the first ends, the second is cut while served."""
-    slow = limited(backend(ttft=2.0, rate=10.0), concurrency=1)
+@pytest.mark.parametrize(("ttft", "by", "number"), [(2.0, "waiting", 4), (4.0, None, 5)])
+def test_a_timeout_because_of_the_queue(ttft: float, by: str | None, number: int, client: Client | None) -> None:
+    """One at a time, three seconds' patience: of calls of two seconds the first ends, those of four cannot anyway.
+
+    The second is cut while it is served; it would not have been, had it not waited.
+    """
+    slow = limited(backend(ttft=ttft, rate=10.0), concurrency=1)
     plan = compile_plan(workflow({"a": chat(1, timeout={"attempt": 3.0}, **NO_RETRY)}), {"*": slow})
     result = run_events(replace(plan, client=client), 5, 0, Given(times=(0.0,) * 5))
-    assert told(result) == {("timeout", "a", None): 1, ("timeout", "a", "waiting"): 3}
+    assert told(result) == {("timeout", "a", by): number}
+
+
+def test_a_call_that_hangs_does_not_fail_by_its_wait() -> None:
+    """The first hangs until its patience is over, and so does the second, which waits all the while for its slot."""
+    hangs = limited(backend(ttft=1.0, errors={"timeout": {"probability": 1.0}}), concurrency=1)
+    assert told(at([0.0, 0.5], {"a": chat(1, timeout=3.0, **NO_RETRY)}, hangs)) == {("timeout", "a", None): 2}
 
 
 def test_a_timeout_before_a_replica_takes_it() -> None:
