@@ -17,7 +17,7 @@ KEY = "failures"
 Reason = tuple[str, str | None, str, str | None]
 """The outcome; the kind of error, None where a deadline cut the run; the step's path; one of `BY` or None."""
 
-BY = {"queue_full": "rate_limit", "rate_limited": "rate_limit", "breaker_open": "server_error", "waiting": "timeout"}
+BY = {"queue_full": "rate_limit", "over_limit": "rate_limit", "breaker_open": "server_error", "waiting": "timeout"}
 """What of the load makes an error, in the order of the kernel's codes, and which error."""
 
 _KINDS: tuple[tuple[str | None, str | None], ...] = (

@@ -88,7 +88,7 @@ def test_a_rate_limit() -> None:
     steps = {"a": chat(1, **NO_RETRY), "b": chat(1, "a", **NO_RETRY)}
     # Calls of a at 0.0, 0.1, 0.2 pass, then that of run 0's b at 1.0: those of b at 1.1 and 1.2 and ten's a are too many.
     result = at([0.0, 0.1, 0.2, *(1.5 + 0.1 * k for k in range(7))], steps, tiered(SECOND, rpm=4))
-    assert told(result) == {("rate_limit", "a", "rate_limited"): 7, ("rate_limit", "b", "rate_limited"): 2}
+    assert told(result) == {("rate_limit", "a", "over_limit"): 7, ("rate_limit", "b", "over_limit"): 2}
 
 
 def test_who_is_refused_after_retries_is_told_by_the_last() -> None:
