@@ -1448,7 +1448,7 @@ def made_by(P, Q, W, O, f, spec, err):  # type: ignore[no-untyped-def]
     if state == E.REFUSED:
         return np.int64(E.BY_BREAKER)
     if err != L.TIMEOUT:
-        return -1 - W.fi[f, E.F_RES]
+        return np.int64(-1 - W.fi[f, E.F_RES])
     waited = P.spec_i[spec, L.S_LAW] == L.LAW_MODEL and W.ff[f, E.A_WAIT] > 0.0
     if state == E.BATCHED:
         waited = W.ff[f, E.A_WAIT] == inf

@@ -24,7 +24,7 @@ RUNNING = 8
     L.VISIT_COLUMNS, L.VISIT_COLUMNS + 11
 )
 X_COLUMNS = L.VISIT_COLUMNS + 11
-X_BY = L.V_FORCED  # of a visit that failed: what of the load made its error; the column is the other kernel's alone
+X_BY = X_DONE  # of a call that failed: what of the load made its error; what stands there else is of maps alone
 
 # events that happen at one moment happen in this order
 (K_END, K_ARRIVE, K_STREAM, K_REPLICA, K_HEDGE, K_TODO, K_DEADLINE, K_USER) = range(8)
