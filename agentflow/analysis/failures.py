@@ -1,7 +1,7 @@
 """Why runs end without an answer: the first of them once more in full, each with the step and the error that ended it.
 
-The engine hands back how each run ended, not why; a run that is alone is the same again by its number. Runs under load
-are not: what shared resources refused is in the report of the load.
+The Monte Carlo engine hands back how each run ended, not why; a run that is alone is the same again by its number.
+Under load it is not: the event engine counts why runs fail, all of them and by the same rule, while they do.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agentflow.analysis.metrics import NO_ANSWER
+from agentflow.engine.reasons import KEY, Reason, write_reasons
 from agentflow.plan import Plan
 from agentflow.result import Result
 
 if TYPE_CHECKING:
     from agentflow.engine import Trace
-
-KEY = "failures"
-"""Where a result's manifest keeps the reasons."""
 
 MOST = 200
 """Runs that are looked at."""
@@ -44,12 +42,16 @@ class Failure:
         The path of the step that failed, or that the run was in when it was cut.
     share
         Share of all runs, from those that were looked at.
+    by
+        What of the load made the error, one of `engine.reasons.BY`; None where it was drawn, or comes from the step
+        itself.
     """
 
     outcome: str
     error: str | None
     step: str
     share: float
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Failures:
 
 
 def failures_of(plan: Plan, result: Result) -> str | None:
-    """Write for a manifest why runs ended without an answer; None where all were answered, or runs met."""
+    """Write for a manifest why runs ended without an answer; None where all were answered, or it says so already."""
     from agentflow.engine import trace_runs
 
     if result.load is not None:
@@ -73,9 +75,7 @@ def failures_of(plan: Plan, result: Result) -> str | None:
         return None
     looked = lost[: max(1, min(MOST, _NODES // max(1, len(plan.tables.node_i))))].tolist()
     counts = Counter(_reason(trace) for trace in trace_runs(plan, looked, result.seed))
-    share = len(lost) / result.runs / len(looked)
-    rows = [[*reason, count * share] for reason, count in counts.most_common()]
-    return json.dumps({"rows": rows, "looked": len(looked), "of": len(lost)})
+    return write_reasons(counts, result.runs, len(lost))
 
 
 def read_failures(manifest: Mapping[str, str]) -> Failures | None:
@@ -86,11 +86,13 @@ def read_failures(manifest: Mapping[str, str]) -> Failures | None:
     return Failures(tuple(Failure(*row) for row in found["rows"]), found["looked"], found["of"])
 
 
-def _reason(trace: Trace) -> tuple[str, str | None, str]:
-    """Return a run's outcome, and the error and the step that led to it."""
+def _reason(trace: Trace) -> Reason:
+    """Return a run's outcome, and the error and the step that led to it: of the calls that failed, the last."""
     if trace.outcome == "deadline_exceeded":
-        steps = {visit.node: visit.step for visit in trace.visits}
-        return trace.outcome, None, next((steps[node] for node in reversed(trace.path) if node in steps), "")
+        steps = {visit.node: visit.step for visit in trace.visits if not visit.composite}
+        return trace.outcome, None, next((steps[node] for node in reversed(trace.path) if node in steps), ""), None
     failed = [visit for visit in trace.visits if visit.error is not None and not visit.composite]
-    failed.sort(key=lambda visit: (visit.status == "failed", visit.status == "absorbed", visit.end_s))
-    return (trace.outcome, failed[-1].error, failed[-1].step) if failed else (trace.outcome, None, "")
+    if not failed:
+        return trace.outcome, None, "", None
+    last = max(failed, key=lambda v: (v.status == "failed", v.status == "absorbed", v.end_s, v.node))
+    return trace.outcome, last.error, last.step, None

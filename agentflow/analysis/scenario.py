@@ -19,6 +19,7 @@ from agentflow.analysis.loading.load import shape_of
 from agentflow.analysis.precision import run_to_precision
 from agentflow.analysis.setting import Setting
 from agentflow.engine.arrivals import Arrivals
+from agentflow.engine.reasons import KEY as WHY
 from agentflow.errors import UsageError, listed, quoted
 from agentflow.plan import Client, Plan, compile_plan
 from agentflow.plan.resources import fleets_of, keeps_its_law
@@ -291,7 +292,7 @@ def _facts(scenario: Scenario, plan: Plan, result: Result, reasons: bool) -> dic
     """Return what a result should say of its scenario: what it stands on, what is assumed, and why runs failed."""
     facts = {KEY: drift_of(scenario.assignment), provenance.KEY: provenance.profiles_of(scenario.assignment)}
     if reasons and (why := failures.failures_of(plan, result)) is not None:
-        facts[failures.KEY] = why
+        facts[WHY] = why
     if found := [str(overflow) for overflow in overflows(scenario.workflow, scenario.assignment)]:
         facts["context"] = "\n".join(found)
     if result.load is not None and (unmoved := unmoved_by_load(scenario)):

@@ -408,7 +408,7 @@ def wait_for_slot(P, Q, W, O, f, r):  # type: ignore[no-untyped-def]
     spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
     if W.res_i[r, E.R_LENGTH] >= W.res_i[r, E.R_MAX_QUEUE]:
         W.res_i[r, E.R_REJECTED] += 1
-        turn_away(P, Q, W, O, f, -1.0)
+        turn_away(P, Q, W, O, f, -1.0, E.BY_QUEUE)
         return
     plan_end(P, Q, W, O, f, 0.0)
     W.ff[f, E.A_WAIT] = inf
@@ -423,9 +423,9 @@ def wait_for_slot(P, Q, W, O, f, r):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def turn_away(P, Q, W, O, f, retry_after):  # type: ignore[no-untyped-def]
+def turn_away(P, Q, W, O, f, retry_after, by):  # type: ignore[no-untyped-def]
     """Let an attempt fail with `rate_limit` where it has reached its backend."""
-    W.fi[f, E.F_RES] = -1
+    W.fi[f, E.F_RES] = -1 - by
     W.fi[f, E.F_STATE] = E.SERVED
     W.fi[f, E.F_KIND] = L.RATE_LIMIT
     W.fi[f, E.F_ERR] = L.RATE_LIMIT
@@ -485,7 +485,7 @@ def admit(P, Q, W, O, f, q):  # type: ignore[no-untyped-def]
     if cause >= 0:
         W.limit_i[q, E.M_REFUSED + cause] += 1
         W.fi[f, E.F_LIMIT] = -1
-        turn_away(P, Q, W, O, f, wait)
+        turn_away(P, Q, W, O, f, wait, E.BY_LIMIT)
         return False
     for k in range(E.NBUCKETS):
         W.limit_f[q, E.G_LEVEL + k] -= asked(k, set_in, set_out)
@@ -741,7 +741,7 @@ def join_batch(P, Q, W, O, f, fleet, tokens):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_ERR] = W.fi[f, E.F_KIND]
     if W.fi[f, E.F_KIND] == L.TIMEOUT or not fits_fleet(W, r, prompt, output):
         if W.fi[f, E.F_KIND] != L.TIMEOUT:
-            turn_away(P, Q, W, O, f, -1.0)
+            turn_away(P, Q, W, O, f, -1.0, E.BY_NONE)
             W.fi[f, E.F_KIND] = L.CONTEXT_OVERFLOW
             W.fi[f, E.F_ERR] = L.CONTEXT_OVERFLOW
             return
@@ -1430,13 +1430,32 @@ def after_attempt(P, Q, W, O, f, err, now):  # type: ignore[no-untyped-def]
         W.fi[f, E.F_TRIES3] = 1
         W.fi[f, E.F_CALLED] = 0
         return True
+    err |= made_by(P, Q, W, O, f, spec, err) << E.ERROR_BITS
     if hedged:
+        W.fi[f, E.F_ERR] = err
         W.fi[f, E.F_STATE] = E.LOST
         ready_push(W, np.int64(node))
         return False
     free_flight(W, f)
     finish_visit(P, Q, W, O, slot, node, err, now)
     return False
+
+
+@inlined
+def made_by(P, Q, W, O, f, spec, err):  # type: ignore[no-untyped-def]
+    """What of the load made the error with which an attempt ended for good; its plan is lost."""
+    state = W.fi[f, E.F_STATE]
+    if state == E.REFUSED:
+        return np.int64(E.BY_BREAKER)
+    if err != L.TIMEOUT:
+        return np.int64(-1 - W.fi[f, E.F_RES])
+    waited = P.spec_i[spec, L.S_LAW] == L.LAW_MODEL and W.ff[f, E.A_WAIT] > 0.0
+    if state == E.BATCHED:
+        waited = W.ff[f, E.A_WAIT] == inf
+    elif waited:
+        plan_any_end(P, Q, W, O, f, 0.0)
+        waited = W.fi[f, E.F_ERR] != L.TIMEOUT
+    return np.int64(E.BY_WAIT if waited else E.BY_NONE)
 
 
 @compiled
@@ -1594,6 +1613,8 @@ def finish_visit(P, Q, W, O, slot, node, err, now):  # type: ignore[no-untyped-d
 def fail_visit(P, Q, W, O, v, node, err):  # type: ignore[no-untyped-def]
     """Set the status that a failure means, and note what it leads to."""
     scope = P.node_i[node, L.N_SCOPE]
+    W.si[v, E.X_BY] = err >> E.ERROR_BITS
+    err &= (1 << E.ERROR_BITS) - 1
     W.si[v, L.V_ERR] = err
     if (P.node_i[node, L.N_CATCH] >> err) & 1:
         W.si[v, L.V_STATUS] = L.CAUGHT
@@ -1755,7 +1776,8 @@ def slow_join(P, Q, W, O, base, node, now, stamp):  # type: ignore[no-untyped-de
         if W.si[p, L.V_STATUS] == L.ABSORBED and W.sf[p, L.F_CUT] > now and W.sf[p, L.F_END] > worst:
             worst, fail = W.sf[p, L.F_END], np.int64(e)
     if fail >= 0:
-        return 2, crit, W.si[base + P.pred_i[fail, 0], L.V_ERR]
+        p = base + P.pred_i[fail, 0]
+        return 2, crit, W.si[p, L.V_ERR] | (W.si[p, E.X_BY] << E.ERROR_BITS)
     return 1 if n > 0 else 0, crit, np.int64(-1)
 
 
@@ -2367,6 +2389,8 @@ def finish_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now, clock):  #
     n = Q.sizes[E.SZ_NODES]
     W.si[slot * (n + 1) + n, L.V_STATUS] = L.DONE
     if W.slot_i[slot, E.I_COUNTS] == 1:
+        if outcome != L.ANSWERED:
+            note_failure(P, Q, W, O, slot, end_node, outcome)
         add_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now)
         W.counter[E.C_LEFT] -= 1
     W.slot_i[slot, E.I_GEN] = (W.slot_i[slot, E.I_GEN] + 1) & 0x7FFFFFFF
@@ -2380,6 +2404,53 @@ def finish_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now, clock):  #
         think = W.arrive_t[W.counter[E.C_POS]]
         W.counter[E.C_POS] += 1
         push(W, clock + think, next_key(W, E.K_USER), W.slot_i[slot, E.I_USER] << 32)
+
+
+@compiled
+def note_failure(P, Q, W, O, slot, end_node, outcome):  # type: ignore[no-untyped-def]
+    """Count what ended a run without an answer, as `analysis.failures` finds it for one that is alone."""
+    if outcome == L.DEADLINE_EXCEEDED:
+        at, kind = last_call(P, Q, W, O, slot, end_node), np.int64(0)
+    else:
+        at, kind = last_failure(P, Q, W, O, slot)
+    row = P.node_i[at, L.N_STEP] + 1 if at >= 0 else 0
+    O.why[row, (outcome - L.RUN_FAILED) * E.WHY_KINDS + kind] += 1
+
+
+@compiled
+def last_call(P, Q, W, O, slot, node):  # type: ignore[no-untyped-def]
+    """The last call on a critical path that ends in this node, or -1."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    while node >= 0:
+        status = W.si[base + node, L.V_STATUS]
+        if P.node_i[node, L.N_KIND] == L.CALL and status != L.SKIPPED and status != L.WIPED:
+            return node
+        code = W.si[base + node, L.V_CRIT]
+        while code >= 0 and code & 1:
+            code = W.si[base + (code >> 1), L.V_CRIT]
+        node = code >> 1 if code >= 0 else np.int64(-1)
+    return node
+
+
+@compiled
+def last_failure(P, Q, W, O, slot):  # type: ignore[no-untyped-def]
+    """The call that failed last, one that nothing took before one that was absorbed or caught: (node or -1, kind)."""
+    base = slot * (Q.sizes[E.SZ_NODES] + 1)
+    worst, last, at, kind = np.int64(0), -1.0, np.int64(-1), np.int64(0)
+    for i in range(W.slot_i[slot, E.I_VISITED]):
+        node = np.int64(W.visited[base + i])
+        status = W.si[base + node, L.V_STATUS]
+        rank = np.int64(status == L.CAUGHT) + 2 * np.int64(status == L.ABSORBED) + 3 * np.int64(status == L.FAILED)
+        revoked = W.sf[base + node, L.F_CUT] < inf
+        if rank == 0 or rank < worst or revoked or P.node_i[node, L.N_KIND] != L.CALL:
+            continue
+        t = W.sf[base + node, L.F_END]
+        if rank > worst or t > last or (t == last and node > at):
+            worst, last, at = rank, t, node
+    if at >= 0:
+        by = W.si[base + at, E.X_BY]
+        kind = E.WHY_BY + by if by > 0 else E.WHY_ERROR + W.si[base + at, L.V_ERR]
+    return at, kind
 
 
 @compiled

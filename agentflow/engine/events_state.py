@@ -24,6 +24,7 @@ RUNNING = 8
     L.VISIT_COLUMNS, L.VISIT_COLUMNS + 11
 )
 X_COLUMNS = L.VISIT_COLUMNS + 11
+X_BY = X_DONE  # of a call that failed: what of the load made its error; what stands there else is of maps alone
 
 # events that happen at one moment happen in this order
 (K_END, K_ARRIVE, K_STREAM, K_REPLICA, K_HEDGE, K_TODO, K_DEADLINE, K_USER) = range(8)
@@ -116,6 +117,14 @@ M_COLUMNS = M_REFUSED + len(CAUSES)
 (BY_INPUT, BY_NOTHING, BY_MAX_TOKENS) = range(3)
 RESERVES = (None, "nothing", "max_tokens")
 ENOUGH = 1e-9  # share of a bucket that may be missing: what rounding takes from a wait that was just long enough
+
+# why runs end without an answer: what of the load made an error, above the error's own bits; and the columns of a
+# table by step (the first row is for none) and outcome: no error, each kind that was drawn, what of the load made one
+BY_NONE, BY_QUEUE, BY_LIMIT, BY_BREAKER, BY_WAIT = range(5)
+ERROR_BITS = 3
+WHY_ERROR, WHY_BY = 1, len(L.ERRORS)
+WHY_KINDS = WHY_BY + BY_WAIT + 1
+WHY_COLUMNS = 3 * WHY_KINDS
 
 # circuit breakers
 (CLOSED, OPEN, HALF_OPEN) = range(3)
@@ -270,7 +279,7 @@ class Rows(NamedTuple):
 
     The first ten as in `engine.state.Output`; run int64[M]; moments float64[M, 2]: arrival and end (s). Of runs whose
     E2E is not below a bound: slow float64[K]: E2E (s); path float64[K x S x C]: seconds on the critical path, by step
-    and component.
+    and component. why int64[S + 1, .]: runs without an answer, by what ended them (`engine.reasons`).
     """
 
     times: F64
@@ -287,6 +296,7 @@ class Rows(NamedTuple):
     moments: F64
     slow: F64
     path: F64
+    why: I64
 
 
 WIDTHS[Wiring] = dict.fromkeys(Wiring._fields, 1)
@@ -303,5 +313,5 @@ WIDTHS[Pools] = (
     }
     | {name: WIDTHS[Batches][name] for name in Batches._fields}
 )
-WIDTHS[Rows] = dict.fromkeys(Rows._fields, 1) | WIDTHS[Output] | {"moments": 2}
+WIDTHS[Rows] = dict.fromkeys(Rows._fields, 1) | WIDTHS[Output] | {"moments": 2, "why": WHY_COLUMNS}
 FROZEN.add(Wiring)

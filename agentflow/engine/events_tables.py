@@ -238,8 +238,14 @@ def _breakers(breakers: Sequence[Breaker]) -> tuple[F64, I64]:
 def new_rows(plan: Plan, rows: int, paths: int) -> E.Rows:
     """Make room for so many runs that end and so many critical paths, and empty totals."""
     columns = new_output(plan, rows, every=True)
-    path = np.zeros(paths * len(plan.steps) * L.NCOMP)
-    return E.Rows(*columns, run=np.empty(rows, np.int64), moments=np.empty((rows, 2)), slow=np.empty(paths), path=path)
+    return E.Rows(
+        *columns,
+        run=np.empty(rows, np.int64),
+        moments=np.empty((rows, 2)),
+        slow=np.empty(paths),
+        path=np.zeros(paths * len(plan.steps) * L.NCOMP),
+        why=np.zeros((len(plan.steps) + 1, E.WHY_COLUMNS), np.int64),
+    )
 
 
 def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> E.Pools:

@@ -18,6 +18,7 @@ from agentflow.engine.events import Timeline, compile_events
 from agentflow.engine.gathered import KEPT_RUNS, Arrays, Everything, Groups, Shape, gather
 from agentflow.engine.montecarlo import Progress, _Total, set_hedges
 from agentflow.engine.parallel import in_order
+from agentflow.engine.reasons import KEY, count_reasons, write_reasons
 from agentflow.engine.state import ROWS
 from agentflow.loaded import Load
 from agentflow.plan import Plan
@@ -116,6 +117,7 @@ def _replicate(plan: Plan, arrivals: Arrivals, shape: Shape, seed: int, number: 
         "critical": totals.critical,
         "critical_runs": totals.critical_runs,
         "histogram": totals.histogram,
+        "why": totals.why,
         "beyond": np.asarray(int(timeline.pools.counter[E.C_BEYOND]) > 0),
     }
 
@@ -194,6 +196,7 @@ class _Sum:
         self.total = _Total(plan, 0)
         self.histogram = np.zeros((len(plan.steps), HIST_BINS), np.int64)
         self.waits = np.zeros((len(plan.resources), HIST_BINS), np.int64)
+        self.why = np.zeros((len(plan.steps) + 1, E.WHY_COLUMNS), np.int64)
         self.looks: dict[str, list[Any]] = {name: [] for name in (*_LOOKS, "span")}
         self.beyond = False
 
@@ -204,6 +207,7 @@ class _Sum:
             whole = getattr(self.total.rows, name)
             whole += arrays[name]
         self.histogram += arrays["histogram"]
+        self.why += arrays["why"]
         look = unpack(arrays)
         self.waits += look.waits
         for name in _LOOKS:
@@ -217,10 +221,17 @@ class _Sum:
 
     def result(self, seed: int) -> Result:
         """Return all but the load."""
+        found = self._columns(seed)
+        facts = {"quantiles": BINNED} if isinstance(self.runs, Groups) else {}
+        if lost := int(self.why.sum()):
+            facts[KEY] = write_reasons(count_reasons(self.why, found.steps), self.shape.total, lost)
+        return replace(found, manifest=found.manifest | facts)
+
+    def _columns(self, seed: int) -> Result:
+        """Return the runs and the totals."""
         runs, tail = self.runs, self.runs.tail()
         if isinstance(runs, Groups):
-            found = self.total.result(self.histogram, seed, tail, self.beyond, (self.shape.total, runs.binned()))
-            return replace(found, manifest=found.manifest | {"quantiles": BINNED})
+            return self.total.result(self.histogram, seed, tail, self.beyond, (self.shape.total, runs.binned()))
         self.total.rows = self.total.rows._replace(**{name: getattr(runs.rows, name) for name in ROWS})
         return self.total.result(self.histogram, seed, tail, self.beyond)
 

@@ -72,7 +72,7 @@ def run_object(summary: Summary, gates: Sequence[GateResult] = ()) -> dict[str, 
 
 
 def failures_object(summary: Summary) -> dict[str, Any] | None:
-    """Write why runs ended without an answer; null where all were answered, or where it is not known."""
+    """Write why runs ended without an answer; null where all were answered."""
     found = summary.failures
     if found is None:
         return None

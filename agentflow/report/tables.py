@@ -88,10 +88,11 @@ def usage_table(summary: Summary) -> Table:
 
 
 def reasons(failures: Failures, most: int = 4) -> str:
-    """Say which error at which step ended how many of the runs: `context_overflow at read 12 %`."""
+    """Say which error at which step ended how many of the runs: `rate_limit (queue full) at read 12 %`."""
     told = []
     for row in failures.rows[:most]:
         what = row.error or ("the deadline" if row.outcome == "deadline_exceeded" else row.outcome)
+        what += f" ({row.by.replace('_', ' ')})" if row.by else ""
         told.append(f"{what}{f' at {printable(row.step, 40)}' if row.step else ''} {share(row.share)}")
     if len(failures.rows) > most:
         told.append(f"{len(failures.rows) - most} more")

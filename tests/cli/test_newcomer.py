@@ -43,7 +43,7 @@ def test_a_run_says_why_it_failed_and_what_to_do(write, capsys: Capture, monkeyp
     out, _ = said(capsys, "run", write(LONG), "--backend", "groq", "--runs", "300", "--json", code=0)
     found = json.loads(out)
     assert found["failures"]["reasons"] == [
-        {"outcome": "failed", "error": "context_overflow", "step": "read", "share": 1.0}
+        {"outcome": "failed", "error": "context_overflow", "step": "read", "share": 1.0, "by": None}
     ]
     assert found["profiles"][0]["backend"] == "groq/llama-3.3-70b"
 
@@ -195,3 +195,37 @@ def test_calibrate_warns_of_milliseconds(tmp_path: Path, capsys: Capture) -> Non
     path.write_text("\n".join(["ttft,latency,output_tokens", *rows]))
     assert "check the units" in said(capsys, "calibrate", str(path), code=0)[1]
     assert said(capsys, "calibrate", str(path), "--columns", "ttft=ttft:ms,e2e=latency:ms", code=0)[1] == ""
+
+
+ONE = """name: one
+defaults: {retry: {max_attempts: 1}}
+steps:
+  ask: {type: chat, input_tokens: 10, output_tokens: 1}
+"""
+DESK = """schema_version: 1
+name: desk
+provider: own
+model: m
+law: {measured: {ttft: 1s, decode_rate: 20 tok/s}}
+capacity: {concurrency: 1, max_queue: 2}
+"""
+
+
+def test_a_run_under_load_says_why_it_failed_too(write, tmp_path: Path, capsys: Capture) -> None:
+    """Ten at once, one served and two waiting: seven are turned away, in each of the replications."""
+    desk, wide = tmp_path / "desk.yaml", tmp_path / "wide.yaml"
+    desk.write_text(DESK)
+    wide.write_text(DESK.replace("name: desk", "name: wide").replace("max_queue: 2", "max_queue: 6"))
+    load = ("--arrivals", "batch:10", "--runs", "250")
+    out, _ = said(capsys, "run", write(ONE), "--backend", str(desk), *load, code=0)
+    assert "because   rate_limit (queue full) at ask 70.0 %\n" in re.sub(" +\n", "\n", out)
+    out, _ = said(capsys, "run", write(ONE), "--backend", str(desk), *load, "--json", code=0)
+    found = json.loads(out)
+    assert (found["failures"]["runs"], found["failures"]["runs_looked_at"]) == (175, 175)
+    (reason,) = found["failures"]["reasons"]
+    assert reason.pop("share") == pytest.approx(0.7)
+    assert reason == {"outcome": "failed", "error": "rate_limit", "step": "ask", "by": "queue_full"}
+    out, _ = said(capsys, "compare", write(ONE), "--backend", f"{desk},{wide}", *load, code=0)
+    seen = " ".join(out.split())
+    assert "because: rate_limit (queue full) at ask 70.0 %" in seen
+    assert "because: rate_limit (queue full) at ask 30.0 %" in seen

@@ -9,7 +9,7 @@ from typing import Any
 import simpy
 
 from tests.reference import keys, state
-from tests.reference.composites import start
+from tests.reference.composites import COMPOSITES, start
 from tests.reference.path import critical_components, under_way
 from tests.reference.scope import enter
 from tests.reference.shape import body_of
@@ -20,7 +20,10 @@ from tests.reference.tokens import is_model_call
 
 @dataclass(frozen=True)
 class ReferenceRun:
-    """What one run gave. `visits`: (step path, indices, start, end, status) in the order of their starts."""
+    """What one run gave. `visits`: (step path, indices, start, end, status) in the order of their starts.
+
+    `cause`: of a run without an answer, the error and the step that ended it.
+    """
 
     e2e_s: float
     ttft_s: float
@@ -37,6 +40,7 @@ class ReferenceRun:
     critical_components: dict[tuple[str, str], float]
     steps: dict[str, Usage]
     near_floor: int  # cuts so close to a whole token that rounding decides
+    cause: tuple[str | None, str] | None
 
 
 def simulate_run(workflow: Any, assignment: Mapping[str, Any], seed: int, run: int) -> ReferenceRun:
@@ -104,6 +108,7 @@ def _answer(run: Run, top: Scope) -> Visit | None:
 
 def _report(run: Run, top: Scope) -> ReferenceRun:
     answer = _answer(run, top) if top.status == "done" else None
+    cause = None
     if answer is not None:
         last = _last_shown(answer)
         e2e, outcome = last.end, _outcome(run, answer)
@@ -114,6 +119,7 @@ def _report(run: Run, top: Scope) -> ReferenceRun:
             outcome = "budget_exceeded"
         cut = under_way(run) if top.status == "cancelled" else None
         last = cut or top.failing or _ended_last(top)
+        cause = _last_failure(run) if cut is None else (None, cut.path)
     total = run.spent()
     return ReferenceRun(
         e2e_s=e2e,
@@ -131,7 +137,15 @@ def _report(run: Run, top: Scope) -> ReferenceRun:
         critical_components=critical_components(last),
         steps=_by_step(run),
         near_floor=total.near_floor,
+        cause=cause,
     )
+
+
+def _last_failure(run: Run) -> tuple[str | None, str]:
+    """The error and the step of the call that failed last; one that nothing took goes before the others."""
+    failed = [v for v in run.visits if v.status in ("failed", "caught") and v.step.type not in COMPOSITES]
+    last = max(failed, key=lambda v: (v.status == "failed", not v.absorbed, v.end, v.order), default=None)
+    return (None, "") if last is None else (last.error, last.path)
 
 
 def _last_shown(answer: Visit) -> Visit:
