@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +18,19 @@ from agentflow.plan.layout import F64, I32
 BLOCK = 4096
 """Arrivals drawn at once."""
 
+_FRESH = np.random.SeedSequence(0)
 _GAPS, _TENANTS, _STATES = range(3)  # what a block's random numbers are for
 
 Blocks = Iterator[tuple[F64, I32]]
 
 
 def _generator(seed: int, replication: int, block: int, what: int) -> np.random.Generator:
-    key = np.array([seed % 2**64, 0x6172726976616C73], np.uint64)  # "arrivals"
-    return np.random.Generator(np.random.Philox(key=key, counter=[0, what, block, replication]))
+    bits = np.random.Philox(_FRESH)  # with a key of its own it would first ask the system for entropy
+    state: Any = bits.state
+    state["state"]["key"][:] = seed % 2**64, 0x6172726976616C73  # "arrivals"
+    state["state"]["counter"][:] = 0, what, block, replication
+    bits.state = state
+    return np.random.Generator(bits)
 
 
 def _exponential(random: np.random.Generator, n: int) -> F64:

@@ -23,15 +23,15 @@ EXP_INVERSE = 128.0 / log(2.0)
 EXP_HIGH = float.fromhex("0x1.62e42fef80000p-8")
 
 
-def _exp_table() -> tuple[float, Any, Any]:
-    """Low part of ln(2)/128, and 2**(i/128) as bits and relative remainder, from 50 digits."""
+def _exp_table() -> tuple[float, Any]:
+    """Low part of ln(2)/128, and the bits of 2**(i/128) and of its relative remainder, in turns, from 50 digits."""
     with localcontext() as context:
         context.prec = 50
         ln2 = Decimal(2).ln()
         exact = [(ln2 * i / 128).exp() for i in range(128)]
         near = [float(x) for x in exact]
         tail = [float((x - Decimal(y)) / Decimal(y)) for x, y in zip(exact, near, strict=True)]
-        return float(ln2 / 128 - Decimal(EXP_HIGH)), np.array(near).view(np.int64), np.array(tail)
+        return float(ln2 / 128 - Decimal(EXP_HIGH)), np.column_stack([near, tail]).ravel().view(np.int64)
 
 
-EXP_LOW, EXP_BITS, EXP_TAIL = _exp_table()
+EXP_LOW, EXP_PAIRS = _exp_table()

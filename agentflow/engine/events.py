@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,9 @@ EVENTS = 4_000_000
 
 ROWS = 1024
 """Runs that may end between two looks."""
+
+BLOCKS = 8
+"""Blocks of arrivals that are fed at once, at most."""
 
 Take = Callable[[E.Rows, int, int], int]
 
@@ -130,6 +134,7 @@ class Timeline:
         self.arrivals = arrivals
         self.seed = seed
         self.blocks = arrivals.blocks(seed, replication)
+        self.ahead = 1
         self.wires = wiring(plan, arrivals.tenants)
         self.pools = new_pools(plan, self.wires, arrivals.tenants)
         self.rows = new_rows(plan, ROWS if kept is None else kept, paths)
@@ -155,8 +160,10 @@ class Timeline:
         pools.counter[E.C_CLOSED] = 1
 
     def _feed(self) -> None:
-        """Append the next block of arrivals to what is left of the last; after the end, none ever."""
-        times, tenants = next(self.blocks, (np.array([np.inf]), np.zeros(1, np.int32)))
+        """Append the next blocks of arrivals, more each time, to what is left; after the end, none ever."""
+        found = list(islice(self.blocks, self.ahead)) or [(np.array([np.inf]), np.zeros(1, np.int32))]
+        times, tenants = (np.concatenate(column) for column in zip(*found, strict=True))
+        self.ahead = min(2 * self.ahead, BLOCKS)
         pools = self.pools
         pos, end = int(pools.counter[E.C_POS]), int(pools.counter[E.C_LEN])
         self.pools = pools._replace(

@@ -59,11 +59,11 @@ from agentflow.result import HIST_BINS, HIST_OFFSET
 put_lanes: Any = lanes.put_lanes
 add_lanes: Any = lanes.add_lanes
 add_row: Any = lanes.add_row
+least_of_four: Any = lanes.least_of_four
 
 inlined = helper(forceinline=True)
 compiled = helper()
 NCOMP = L.NCOMP
-SEQ_BITS = (1 << E.KIND_SHIFT) - 1
 LOW32 = (1 << 32) - 1
 AT_ONCE = 1e-13  # share of a moment by which it may differ from itself: what slots hand on is rounded
 
@@ -104,20 +104,15 @@ def sift_up(W, i, t, key, what):  # type: ignore[no-untyped-def]
 def sink(W, n, t, key, what):  # type: ignore[no-untyped-def]
     """Let an event sink from the top of the heap of n, four children a node, to where it belongs.
 
-    The children are compared without branches, which could not be foreseen; equal times are rare.
+    The children are compared at once, without branches, which could not be foreseen; equal times are rare.
     """
     i = np.int64(0)
     child = np.int64(1)
     while child < n:
         best = child
         if child + 3 < n:
-            a, b = W.heap_t[child], W.heap_t[child + 1]
-            c, d = W.heap_t[child + 2], W.heap_t[child + 3]
-            left, right = child + (1 if b < a else 0), child + (3 if d < c else 2)
-            ab, cd = b if b < a else a, d if d < c else c
-            best = right if cd < ab else left
-            if (a == b) | (c == d) | (ab == cd):
-                best = first_of(W, child, child + 4)
+            least, tied = least_of_four(W.heap_t, child)
+            best = child + least if not tied else first_of(W, child, child + 4)
         else:
             best = first_of(W, child, n)
         t_best = W.heap_t[best]
@@ -161,12 +156,12 @@ def next_key(W, kind):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def schedule(W, f, moment, kind):  # type: ignore[no-untyped-def]
+def schedule(W, f, slot, moment, kind):  # type: ignore[no-untyped-def]
     """Schedule the next event of attempt f, at a moment of its run; an earlier one is void."""
     gen = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
     W.fi[f, E.F_GEN] = gen
     W.ff[f, E.A_END] = moment
-    push(W, W.slot_f[W.fi[f, E.F_SLOT], E.T_ARRIVAL] + moment, next_key(W, kind), (np.int64(f) << 32) | gen)
+    push(W, W.slot_f[slot, E.T_ARRIVAL] + moment, next_key(W, kind), (np.int64(f) << 32) | gen)
 
 
 # --- what is left to settle --------------------------------------------------------------------------------
@@ -228,7 +223,7 @@ def note_wait(P, Q, W, O, r, waited):  # type: ignore[no-untyped-def]
 def before(W, a, b):  # type: ignore[no-untyped-def]
     """Whether attempt a goes before b in a ranked queue."""
     ra, rb = W.ff[a, E.A_RANK], W.ff[b, E.A_RANK]
-    return ra < rb or (ra == rb and W.fi[a, E.F_SEQ] < W.fi[b, E.F_SEQ])
+    return ra < rb or (ra == rb and W.ff[a, E.A_SEQ] < W.ff[b, E.A_SEQ])
 
 
 @inlined
@@ -292,7 +287,7 @@ def ranked_put(P, Q, W, O, r, f):  # type: ignore[no-untyped-def]
         rank = W.slot_f[slot, E.T_ARRIVAL]
     W.ff[f, E.A_RANK] = rank
     W.counter[E.C_SEQ] += 1
-    W.fi[f, E.F_SEQ] = W.counter[E.C_SEQ]
+    W.ff[f, E.A_SEQ] = np.float64(W.counter[E.C_SEQ])
     W.fi[f, E.F_CHILD] = -1
     W.fi[f, E.F_NEXT] = -1
     W.fi[f, E.F_PREV] = -1
@@ -364,7 +359,7 @@ def serve(P, Q, W, O, f, r, waited):  # type: ignore[no-untyped-def]
     W.res_i[r, E.R_SERVED] += 1
     W.fi[f, E.F_STATE] = E.SERVED
     plan_end(P, Q, W, O, f, waited)
-    schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+    schedule(W, f, W.fi[f, E.F_SLOT], W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
     if Q.client[E.O_CHUNK] > 0.0:
         expect_stream(P, Q, W, O, f)
 
@@ -419,7 +414,7 @@ def wait_for_slot(P, Q, W, O, f, r):  # type: ignore[no-untyped-def]
         bound = min(bound, W.ff[f, E.A_HANG])
     if bound < inf:
         W.ff[f, E.A_LENGTH] = bound
-        schedule(W, f, W.ff[f, E.A_T0] + bound, E.K_END)
+        schedule(W, f, W.fi[f, E.F_SLOT], W.ff[f, E.A_T0] + bound, E.K_END)
 
 
 @compiled
@@ -434,7 +429,7 @@ def turn_away(P, Q, W, O, f, retry_after, by):  # type: ignore[no-untyped-def]
     W.ff[f, E.A_RETRY_AFTER] = retry_after
     W.ff[f, E.A_WAIT] = 0.0
     W.ff[f, E.A_LENGTH] = W.ff[f, E.A_NET]
-    schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_NET], E.K_END)
+    schedule(W, f, W.fi[f, E.F_SLOT], W.ff[f, E.A_T0] + W.ff[f, E.A_NET], E.K_END)
 
 
 # --- rate limits and circuit breakers ------------------------------------------------------------------------
@@ -573,7 +568,7 @@ def refuse(W, f, now):  # type: ignore[no-untyped-def]
     W.fi[f, E.F_STATE] = E.REFUSED
     W.fi[f, E.F_ERR] = L.SERVER_ERROR
     W.ff[f, E.A_LENGTH] = 0.0
-    schedule(W, f, now, E.K_END)
+    schedule(W, f, W.fi[f, E.F_SLOT], now, E.K_END)
 
 
 # --- the client ------------------------------------------------------------------------------------------------
@@ -648,7 +643,7 @@ def hand_over(P, Q, W, O, f, v, now, clock):  # type: ignore[no-untyped-def]
     else:
         W.sf[v, L.F_COMP + L.C_CLIENT] += seconds
     W.fi[f, E.F_STATE] = E.HANDLED
-    schedule(W, f, now + seconds, E.K_END)
+    schedule(W, f, W.fi[f, E.F_SLOT], now + seconds, E.K_END)
 
 
 # --- replicas that batch ---------------------------------------------------------------------------------------
@@ -656,13 +651,23 @@ def hand_over(P, Q, W, O, f, v, now, clock):  # type: ignore[no-untyped-def]
 
 @inlined
 def watch(W, r):  # type: ignore[no-untyped-def]
-    """Schedule the next change of a replica's batch; one that was scheduled before is void."""
+    """Note when a replica's batch changes next, and whose turn that makes it."""
     due = W.replica_f[r, S.Y_NEXT]
     if due != W.replica_due[r]:
         W.replica_due[r] = due
-        W.replica_gen[r] = (W.replica_gen[r] + 1) & 0x7FFFFFFF
-        if due < inf:
-            push(W, due, next_key(W, E.K_REPLICA), (np.int64(r) << 32) | W.replica_gen[r])
+        W.counter[E.C_SEQ] += 1
+        W.replica_seq[r] = W.counter[E.C_SEQ]
+        replay(W, (r + W.counter[E.C_REPLICAS]) >> 1)
+
+
+@inlined
+def replay(W, i):  # type: ignore[no-untyped-def]
+    """Play the matches of a tournament again, from node i to the final."""
+    while i > 0:
+        a, b = W.turns[2 * i], W.turns[2 * i + 1]
+        ta, tb = W.replica_due[a], W.replica_due[b]
+        W.turns[i] = b if tb < ta or (tb == ta and W.replica_seq[b] < W.replica_seq[a]) else a
+        i >>= 1
 
 
 @compiled
@@ -708,9 +713,9 @@ def hand_cache_over(P, Q, W, f, r, clock):  # type: ignore[no-untyped-def]
     lands = clock + seconds_on_way(W, r, prompt) - base
     bound = W.ff[f, E.A_T0] + P.spec_f[P.node_i[W.fi[f, E.F_NODE], L.N_SPEC], L.S_ATTEMPT]
     if bound <= lands:
-        schedule(W, f, bound, E.K_END)
+        schedule(W, f, W.fi[f, E.F_SLOT], bound, E.K_END)
     else:
-        schedule(W, f, lands, E.K_ARRIVE)
+        schedule(W, f, W.fi[f, E.F_SLOT], lands, E.K_ARRIVE)
 
 
 @compiled
@@ -724,7 +729,7 @@ def join_decode(P, W, f):  # type: ignore[no-untyped-def]
     watch(W, r)
     bound = P.spec_f[P.node_i[W.fi[f, E.F_NODE], L.N_SPEC], L.S_ATTEMPT]
     if bound < inf:
-        schedule(W, f, W.ff[f, E.A_T0] + bound, E.K_END)
+        schedule(W, f, W.fi[f, E.F_SLOT], W.ff[f, E.A_T0] + bound, E.K_END)
 
 
 @compiled
@@ -747,7 +752,7 @@ def join_batch(P, Q, W, O, f, fleet, tokens):  # type: ignore[no-untyped-def]
             return
         W.fi[f, E.F_STATE] = E.SERVED
         plan_end(P, Q, W, O, f, 0.0)
-        schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+        schedule(W, f, W.fi[f, E.F_SLOT], W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
         return
     W.fi[f, E.F_STATE] = E.BATCHED
     W.ff[f, E.A_WAIT] = inf
@@ -760,7 +765,7 @@ def join_batch(P, Q, W, O, f, fleet, tokens):  # type: ignore[no-untyped-def]
     watch(W, r)
     bound = min(P.spec_f[spec, L.S_ATTEMPT], P.spec_f[spec, L.S_IDLE])
     if bound < inf:
-        schedule(W, f, W.ff[f, E.A_T0] + bound, E.K_END)
+        schedule(W, f, W.fi[f, E.F_SLOT], W.ff[f, E.A_T0] + bound, E.K_END)
 
 
 @compiled
@@ -805,9 +810,13 @@ def end_batched(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
 
 @compiled
 def change_batch(P, Q, W, O, r, clock):  # type: ignore[no-untyped-def]
-    """The batch of a replica changes: first tokens, last tokens."""
+    """The batch of a replica changes: first tokens, last tokens; return the attempt that ends now if there is one only.
+
+    Where several end, each has an event of its own: what they lead to is settled after the last.
+    """
     W.replica_due[r] = -1.0
     told = change(W, r)
+    only, ends = np.int64(-1), 0
     for i in range(told):
         f, what = W.told[i] >> 2, W.told[i] & 3
         spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
@@ -818,18 +827,42 @@ def change_batch(P, Q, W, O, r, clock):  # type: ignore[no-untyped-def]
         if what & S.NOTE_LAST and not broken and W.limits[r, S.G_DECODE] >= 0 and tokens_of(W, f) > 1:
             hand_cache_over(P, Q, W, f, r, clock)
         elif what & S.NOTE_LAST or broken:
-            schedule(W, f, now, E.K_END)
+            ends += 1
+            if ends == 1 and arrival + now == clock:
+                only = f
+                W.ff[f, E.A_END] = now
+            else:
+                schedule_both(W, only, f, now)
+                only = np.int64(-1)
         elif P.spec_f[spec, L.S_IDLE] < P.spec_f[spec, L.S_ATTEMPT]:
             W.fi[f, E.F_GEN] = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
             if P.spec_f[spec, L.S_ATTEMPT] < inf:
-                schedule(W, f, W.ff[f, E.A_T0] + P.spec_f[spec, L.S_ATTEMPT], E.K_END)
+                schedule(W, f, W.fi[f, E.F_SLOT], W.ff[f, E.A_T0] + P.spec_f[spec, L.S_ATTEMPT], E.K_END)
         more = W.request_f[f, S.Z_FINISHED] < 0.0
         if what & S.NOTE_FIRST and more and not broken and Q.client[E.O_CHUNK] > 0.0:
             W.ff[f, E.A_SHOWN] = burst(Q, W, f, clock, Q.client[E.O_CHUNK])
     watch(W, r)
+    return only
+
+
+@compiled
+def schedule_both(W, first, f, now):  # type: ignore[no-untyped-def]
+    """Schedule the end of an attempt, after that of the one that ended alone so far."""
+    if first >= 0:
+        schedule(W, first, W.fi[first, E.F_SLOT], W.ff[first, E.A_END], E.K_END)
+    schedule(W, f, W.fi[f, E.F_SLOT], now, E.K_END)
 
 
 # --- one attempt -----------------------------------------------------------------------------------------
+
+
+@inlined
+def smooth_end(P, spec, waited, prefill, gap, out):  # type: ignore[no-untyped-def]
+    """Length of a lean attempt that runs to its end, and whether no timeout strikes before."""
+    first, rest = waited + prefill, out - 1.0
+    end = first + (rest if rest > 0.0 else 0.0) * gap
+    idle = P.spec_f[spec, L.S_IDLE]
+    return end, (first <= idle) & (gap <= idle) & (end <= P.spec_f[spec, L.S_ATTEMPT])
 
 
 @inlined
@@ -837,11 +870,7 @@ def plan_end(P, Q, W, O, f, waited):  # type: ignore[no-untyped-def]
     """How an attempt will end if nobody cuts it, once it is known how long it waited for its slot."""
     spec = P.node_i[W.fi[f, E.F_NODE], L.N_SPEC]
     kind = W.fi[f, E.F_KIND]
-    gap, rest = W.ff[f, E.A_GAP], W.ff[f, E.A_OUT] - 1.0
-    first = waited + W.ff[f, E.A_PREFILL]
-    end = first + (rest if rest > 0.0 else 0.0) * gap
-    idle = P.spec_f[spec, L.S_IDLE]
-    smooth = (first <= idle) & (gap <= idle) & (end <= P.spec_f[spec, L.S_ATTEMPT])
+    end, smooth = smooth_end(P, spec, waited, W.ff[f, E.A_PREFILL], W.ff[f, E.A_GAP], W.ff[f, E.A_OUT])
     if smooth and Q.lean[spec] == 1 and is_whole(kind, W.fi[f, E.F_AT]):
         W.ff[f, E.A_WAIT] = waited
         W.fi[f, E.F_ERR] = kind
@@ -932,11 +961,8 @@ def cached_tokens(P, Q, W, O, base, node, b, spec, tokens, node_key):  # type: i
 
 
 @inlined
-def begin_lean(P, Q, W, O, f, now, ttft, rate, out, ak):  # type: ignore[no-untyped-def]
+def begin_lean(P, Q, W, O, f, slot, node, spec, place, tokens, now, ttft, rate, out, ak):  # type: ignore[no-untyped-def]
     """Send off the first attempt of a lean call, whose quantities are drawn."""
-    slot, node, place = W.fi[f, E.F_SLOT], W.fi[f, E.F_NODE], W.fi[f, E.F_PLACE]
-    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
-    tokens = W.sf[v, L.F_INPUT]
     f_ = P.place_f
     if uniform(draw_key(ak, L.Q_ERROR)) < f_[place, L.P_ERR_TOTAL] or tokens > f_[place, L.P_LONGEST]:
         begin_any(P, Q, W, O, f, now)
@@ -945,23 +971,30 @@ def begin_lean(P, Q, W, O, f, now, ttft, rate, out, ak):  # type: ignore[no-unty
     room = room if room < most else most
     more = tokens - f_[place, L.P_TTFT_INPUT]
     out = whole(out)
+    out = out if out < room else room
     prefill = ttft + (more if more > 0.0 else 0.0) * f_[place, L.P_PREFILL]
     gap = 1.0 / (rate if rate > SLOWEST else SLOWEST)
-    put_lanes(W.ff, f * E.A_COLUMNS + E.A_T0, (now, 0.0, prefill, gap))
-    put_lanes(W.ff, f * E.A_COLUMNS + E.A_STALL, (0.0, 0.0, 0.0, 0.0))
+    length, smooth = smooth_end(P, spec, 0.0, prefill, gap, out)
+    row = f * E.A_COLUMNS
+    put_lanes(W.ff, row + E.A_T0, (now, 0.0, prefill, gap))
+    put_lanes(W.ff, row + E.A_STALL, (0.0, 0.0, 0.0, 0.0))
+    put_lanes(W.ff, row + E.A_OUT, (out, 0.0, length, now + length))
     W.ff[f, E.A_CLIENT] = 0.0
-    W.ff[f, E.A_OUT] = out if out < room else room
-    W.fi[f, E.F_KIND] = -1
     r = np.int64(Q.pool[P.place_i[place, L.P_BACKEND]])
-    if r < 0:
-        W.fi[f, E.F_STATE] = E.SERVED
-        plan_end(P, Q, W, O, f, 0.0)
-        schedule(W, f, now + W.ff[f, E.A_LENGTH], E.K_END)
-        return
-    if Q.tenants[r] > 1:
+    if r >= 0 and Q.tenants[r] > 1:
         r += W.slot_i[slot, E.I_TENANT] % Q.tenants[r]
     W.fi[f, E.F_RES] = r
-    arrive(P, Q, W, O, f, r)
+    if r >= 0 and W.res_i[r, E.R_BUSY] >= W.res_i[r, E.R_CAP]:
+        W.fi[f, E.F_KIND] = -1
+        wait_for_slot(P, Q, W, O, f, r)
+        return
+    if r >= 0:
+        W.res_i[r, E.R_BUSY] += 1
+        W.res_i[r, E.R_SERVED] += 1
+    put_lanes(W.fi, f * E.F_COLUMNS + E.F_STATE, (E.SERVED, np.int64(-1), np.int64(-1), np.int64(0)))
+    if not smooth:
+        plan_any_end(P, Q, W, O, f, 0.0)
+    schedule(W, f, slot, now + W.ff[f, E.A_LENGTH] if not smooth else now + length, E.K_END)
 
 
 @compiled
@@ -1073,13 +1106,13 @@ def begin_any(P, Q, W, O, f, now):  # type: ignore[no-untyped-def]
         W.fi[f, E.F_STATE] = E.SERVED
         if P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
             plan_end(P, Q, W, O, f, 0.0)
-        schedule(W, f, now + W.ff[f, E.A_LENGTH], E.K_END)
+        schedule(W, f, W.fi[f, E.F_SLOT], now + W.ff[f, E.A_LENGTH], E.K_END)
         if Q.client[E.O_CHUNK] > 0.0 and P.spec_i[spec, L.S_LAW] == L.LAW_MODEL:
             expect_stream(P, Q, W, O, f)
     elif net > 0.0:
         W.fi[f, E.F_STATE] = E.ON_WAY
         W.ff[f, E.A_WAIT] = inf
-        schedule(W, f, now + net, E.K_ARRIVE)
+        schedule(W, f, W.fi[f, E.F_SLOT], now + net, E.K_ARRIVE)
     else:
         reach(P, Q, W, O, f)
 
@@ -1103,7 +1136,7 @@ def reach(P, Q, W, O, f):  # type: ignore[no-untyped-def]
         return
     W.fi[f, E.F_STATE] = E.SERVED
     plan_end(P, Q, W, O, f, 0.0)
-    schedule(W, f, W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
+    schedule(W, f, W.fi[f, E.F_SLOT], W.ff[f, E.A_T0] + W.ff[f, E.A_LENGTH], E.K_END)
     if Q.client[E.O_CHUNK] > 0.0:
         expect_stream(P, Q, W, O, f)
 
@@ -1235,27 +1268,29 @@ def free_flight(W, f):  # type: ignore[no-untyped-def]
     """Put an attempt's row back; its pending event is void."""
     W.fi[f, E.F_GEN] = (W.fi[f, E.F_GEN] + 1) & 0x7FFFFFFF
     W.fi[f, E.F_STATE] = E.FREE
-    W.fi[f, E.F_NEXT] = W.counter[E.C_FREE_FLIGHT]
-    W.counter[E.C_FREE_FLIGHT] = f
-    W.counter[E.C_IN_FLIGHT] -= 1
+    n = W.counter[E.C_FREE_FLIGHTS]
+    W.free_flights[n] = f
+    W.counter[E.C_FREE_FLIGHTS] = n + 1
 
 
 @compiled
 def new_flight(P, Q, W, O, slot, node, copy, now):  # type: ignore[no-untyped-def]
     """Make the row of a copy of a call."""
-    f = W.counter[E.C_FREE_FLIGHT]
-    W.counter[E.C_FREE_FLIGHT] = W.fi[f, E.F_NEXT]
-    W.counter[E.C_IN_FLIGHT] += 1
+    n = W.counter[E.C_FREE_FLIGHTS] - 1
+    W.counter[E.C_FREE_FLIGHTS] = n
+    f = np.int64(W.free_flights[n])
     spec = P.node_i[node, L.N_SPEC]
     row = f * E.F_COLUMNS
-    put_lanes(W.fi, row + E.F_SLOT, (slot, node, P.spec_i[spec, L.S_PLACE_LO], copy))
+    put_lanes(W.fi, row + E.F_SLOT, (slot, node, P.spec_i[spec, L.S_PLACE_LO], W.fi[f, E.F_GEN]))
     put_lanes(W.fi, row + E.F_TRY, (1024 * copy, np.int64(1), np.int64(1), np.int64(1)))
     put_lanes(W.fi, row + E.F_CALLED, (np.int64(-1), np.int64(-1), np.int64(-1), np.int64(-1)))
     W.ff[f, E.A_START] = now
     v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
-    W.fi[f, E.F_SIB] = W.si[v, E.X_FLIGHT]
+    before = W.si[v, E.X_FLIGHT]
     W.si[v, E.X_FLIGHT] = f
     if P.spec_i[spec, L.S_HEDGES] > 0:
+        W.fi[f, E.F_SIB] = before
+        W.fi[f, E.F_COPY] = copy
         for c in range(NCOMP):
             W.ff[f, E.A_COMP + c] = 0.0
     return f
@@ -1313,7 +1348,7 @@ def finish_lean(P, Q, W, O, f, slot, node, v, length, now):  # type: ignore[no-u
     add_lanes(W.slot_f, used + 4, counted)
     if W.slot_i[slot, E.I_COUNTS] == 1:
         step = P.node_i[node, L.N_STEP]
-        note_visit(O, step, now - W.sf[v, L.F_START])
+        note_visit(W, O, step, now - W.sf[v, L.F_START])
         row = step * L.STEP_COLUMNS + L.ST_USE
         add_lanes(O.step_f, row, tallied)
         add_lanes(O.step_f, row + 4, counted)
@@ -1325,13 +1360,25 @@ def finish_lean(P, Q, W, O, f, slot, node, v, length, now):  # type: ignore[no-u
 
 
 @inlined
-def note_visit(O, step, latency):  # type: ignore[no-untyped-def]
+def note_visit(W, O, step, latency):  # type: ignore[no-untyped-def]
     """Count a visit of a step."""
     O.step_f[step, L.ST_EXECUTIONS] += 1.0
     O.step_f[step, L.ST_LATENCY] += latency
     place = (np.float64(latency).view(np.int64) >> 45) - HIST_OFFSET
     place = place if place > 0 else np.int64(0)
-    O.histogram[step, place if place < HIST_BINS - 1 else HIST_BINS - 1] += 1
+    i = W.counter[E.C_NOTED]
+    W.noted[i] = step * HIST_BINS + (place if place < HIST_BINS - 1 else HIST_BINS - 1)
+    W.counter[E.C_NOTED] = i + 1
+    if i == E.NOTED - 1:
+        fill_histogram(W, O)
+
+
+@compiled
+def fill_histogram(W, O):  # type: ignore[no-untyped-def]
+    """Count the latencies that were noted: one by one, each would push what the next visit needs out of the cache."""
+    for i in range(W.counter[E.C_NOTED]):
+        O.histogram[np.int64(0), W.noted[i]] += 1
+    W.counter[E.C_NOTED] = 0
 
 
 @inlined
@@ -1420,7 +1467,7 @@ def after_attempt(P, Q, W, O, f, err, now):  # type: ignore[no-untyped-def]
             W.sf[v, L.F_COMP + L.C_BACKOFF] += wait
         W.fi[f, E.F_STATE] = E.BACKOFF
         W.ff[f, E.A_LENGTH] = wait
-        schedule(W, f, now + wait, E.K_END)
+        schedule(W, f, W.fi[f, E.F_SLOT], now + wait, E.K_END)
         return False
     place = W.fi[f, E.F_PLACE]
     if place + 1 < P.spec_i[spec, L.S_PLACE_HI] and (P.place_i[place + 1, L.P_TAKES] >> err) & 1:
@@ -1502,9 +1549,7 @@ def cut_flight(P, Q, W, O, f, now, clock):  # type: ignore[no-untyped-def]
 def touch(Q, W, v, node, stamp):  # type: ignore[no-untyped-def]
     """Make a row this run's own."""
     if W.si[v, L.V_STAMP] != stamp:
-        W.si[v, L.V_STAMP] = stamp
-        W.si[v, L.V_STATUS] = L.NONE
-        W.si[v, E.X_PEND] = Q.pending[node]
+        put_lanes(W.si, v * E.X_COLUMNS + L.V_STATUS, (L.NONE, stamp, np.int64(Q.pending[node]), np.int64(-1)))
 
 
 @inlined
@@ -1549,18 +1594,13 @@ def enter(P, Q, W, O, slot, node, now, crit):  # type: ignore[no-untyped-def]
     W.visited[base + n] = node
     W.slot_i[slot, E.I_VISITED] = n + 1
     put_lanes(W.sf, v * L.STATE_COLUMNS + L.F_START, (now, now, inf, 0.0))
-    W.si[v, L.V_CRIT] = crit
-    W.si[v, L.V_BACKEND] = -1
-    W.si[v, L.V_FALLBACK] = 0
-    W.si[v, E.X_FLIGHT] = -1
-    W.si[v, E.X_REPLICA] = -1
-    W.si[v, E.X_GUARDS] = 0
+    put_lanes(W.si, v * E.X_COLUMNS + L.V_CRIT, (crit, np.int64(0), np.int64(-1), np.int64(0)))
 
 
 @inlined
 def clear_use(W, v):  # type: ignore[no-untyped-def]
     """Empty what a visit used and where its time went."""
-    for c in range(L.F_USE, L.STATE_COLUMNS):
+    for c in range(L.F_USE, L.F_COMP + NCOMP):
         W.sf[v, c] = 0.0
 
 
@@ -1579,7 +1619,7 @@ def book(P, Q, W, O, slot, v, node):  # type: ignore[no-untyped-def]
     counts = W.slot_i[slot, E.I_COUNTS] == 1
     step = P.node_i[node, L.N_STEP]
     if counts:
-        note_visit(O, step, W.sf[v, L.F_END] - W.sf[v, L.F_START])
+        note_visit(W, O, step, W.sf[v, L.F_END] - W.sf[v, L.F_START])
     if P.node_i[node, L.N_KIND] != L.CALL:
         return
     row, used = v * L.STATE_COLUMNS, slot * E.T_COLUMNS + E.T_USE
@@ -1681,6 +1721,7 @@ def free_flights(W, v):  # type: ignore[no-untyped-def]
     f = W.si[v, E.X_FLIGHT]
     while f >= 0:
         following = W.fi[f, E.F_SIB]
+        W.fi[f, E.F_SIB] = -1
         free_flight(W, f)
         f = following
     W.si[v, E.X_FLIGHT] = -1
@@ -1845,15 +1886,35 @@ def from_before(P, Q, W, O, slot, node, now):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
-    """Start the visit of a call: its budget, its route, its input, its first attempt."""
+def start_plain(P, Q, W, O, slot, node, now):  # type: ignore[no-untyped-def]
+    """Start the visit of a plain call: nothing but its draws and its input decides how it goes."""
     v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
     spec = np.int64(P.node_i[node, L.N_SPEC])
+    place = np.int64(P.spec_i[spec, L.S_PLACE_LO])
+    W.si[v, L.V_STATUS] = E.RUNNING
+    node_key = mix(W.slot_key[slot] ^ P.node_hash[node])
+    own, ttft, rate, out = four_draws(P, W, place, node_key)
+    own += P.spec_f[spec, L.S_MEDIA]
+    if Q.plain[node] > 1:
+        own += from_before(P, Q, W, O, slot, node, now)
+    tokens = whole(own)
+    W.sf[v, L.F_INPUT] = tokens
+    f = new_flight(P, Q, W, O, slot, node, np.int64(0), now)
+    begin_lean(P, Q, W, O, f, slot, node, spec, place, tokens, now, ttft, rate, out, node_key + U64 * GOLDEN)
+
+
+@compiled
+def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
+    """Start the visit of any call: its budget, its route, its input, its first attempt."""
+    v = slot * (Q.sizes[E.SZ_NODES] + 1) + node
+    spec = np.int64(P.node_i[node, L.N_SPEC])
+    place = np.int64(P.spec_i[spec, L.S_PLACE_LO])
     lean = Q.lean[spec] == 1
-    own = ttft = rate = out = 0.0
+    own = ttft = rate = out = tokens = 0.0
     if not lean:
         clear_use(W, v)
     W.si[v, L.V_STATUS] = E.RUNNING
+    W.si[v, E.X_REPLICA] = -1
     node_key = mix(W.slot_key[slot] ^ P.node_hash[node])
     W.si[v, L.V_ROUTE] = route_of(P, spec, node_key)
     if Q.guard_bit[node]:
@@ -1865,23 +1926,24 @@ def start_call(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-d
             return
         x = P.spec_f[spec, L.S_MEDIA]
         if lean:
-            own, ttft, rate, out = four_draws(P, W, P.spec_i[spec, L.S_PLACE_LO], node_key)
+            own, ttft, rate, out = four_draws(P, W, place, node_key)
             x += own
         elif P.spec_i[spec, L.S_INPUT] >= 0:
             x += draw(P, P.spec_i[spec, L.S_INPUT], node_key, L.QV_INPUT)
         if P.node_i[node, L.N_REF_HI] > P.node_i[node, L.N_REF_LO] or P.node_i[node, L.N_HIST] >= 0:
             x += from_before(P, Q, W, O, slot, node, now)
-        W.sf[v, L.F_INPUT] = whole(x)
+        tokens = whole(x)
+        W.sf[v, L.F_INPUT] = tokens
     f = new_flight(P, Q, W, O, slot, node, np.int64(0), now)
     if lean:
-        begin_lean(P, Q, W, O, f, now, ttft, rate, out, node_key + U64 * GOLDEN)
+        begin_lean(P, Q, W, O, f, slot, node, spec, place, tokens, now, ttft, rate, out, node_key + U64 * GOLDEN)
         return
     begin_any(P, Q, W, O, f, now)
     if P.spec_i[spec, L.S_HEDGES] > 0 and P.spec_f[spec, L.S_HEDGE_AFTER] < inf:
         timer = new_flight(P, Q, W, O, slot, node, np.int64(0), now)
         W.fi[timer, E.F_STATE] = E.TIMER
         W.fi[timer, E.F_COPY] = 1
-        schedule(W, timer, now + P.spec_f[spec, L.S_HEDGE_AFTER], E.K_HEDGE)
+        schedule(W, timer, slot, now + P.spec_f[spec, L.S_HEDGE_AFTER], E.K_HEDGE)
 
 
 @compiled
@@ -1939,7 +2001,7 @@ def hedge(P, Q, W, O, timer, clock):  # type: ignore[no-untyped-def]
     spec = P.node_i[node, L.N_SPEC]
     if copy < P.spec_i[spec, L.S_HEDGES]:
         W.fi[timer, E.F_COPY] = copy + 1
-        schedule(W, timer, W.sf[v, L.F_START] + (copy + 1) * P.spec_f[spec, L.S_HEDGE_AFTER], E.K_HEDGE)
+        schedule(W, timer, slot, W.sf[v, L.F_START] + (copy + 1) * P.spec_f[spec, L.S_HEDGE_AFTER], E.K_HEDGE)
 
 
 @compiled
@@ -2020,13 +2082,15 @@ def fire(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
     stamp = W.slot_i[slot, E.I_STAMP]
     if W.si[base + node, L.V_STATUS] != L.NONE or W.si[base + P.node_i[node, L.N_SCOPE], L.V_STATUS] != E.RUNNING:
         return
+    single = np.int64(Q.single[node])
+    p = base + single
+    if single >= 0 and Q.plain[node] and W.si[p, L.V_STATUS] == L.DONE and W.sf[p, L.F_CUT] > now:
+        enter(P, Q, W, O, slot, node, now, single * 2)
+        start_plain(P, Q, W, O, slot, node, now)
+        return
     lo, hi, k = P.node_i[node, L.N_PRED_LO], P.node_i[node, L.N_PRED_HI], P.node_i[node, L.N_JOIN]
     verdict, err, crit = 1, np.int64(-1), np.int64(-1)
-    if k == 0 and hi - lo == 1 and P.pred_i[lo, 1] == L.EDGE_NEED:
-        crit = np.int64(lo)
-        p = base + P.pred_i[lo, 0]
-        verdict = 1 if W.si[p, L.V_STATUS] == L.DONE and W.sf[p, L.F_CUT] > now else 0
-    elif k == 0:
+    if k == 0:
         crit, active = latest_edge(P, Q, W, O, base, lo, hi, now, stamp)
         if active == 0 and hi > lo:
             verdict = 0
@@ -2045,7 +2109,9 @@ def fire(P, Q, W, O, slot, node, now, clock):  # type: ignore[no-untyped-def]
         skip(P, Q, W, O, slot, node, now, code, verdict, err)
         return
     W.si[base + node, E.X_GUARDS] = mask
-    if P.node_i[node, L.N_KIND] == L.BEGIN:
+    if Q.plain[node]:
+        start_plain(P, Q, W, O, slot, node, now)
+    elif P.node_i[node, L.N_KIND] == L.BEGIN:
         open_composite(P, Q, W, O, slot, node, now, code, mask)
     else:
         start_call(P, Q, W, O, slot, node, now, clock)
@@ -2503,10 +2569,11 @@ def add_run(P, Q, W, O, slot, e2e, end_node, answer, outcome, now):  # type: ign
 def add_path(P, Q, W, O, slot, end_node, e2e):  # type: ignore[no-untyped-def]
     """Follow the critical path from the last visit back; that of a slow run is written down by itself too."""
     kept = e2e >= W.clock[E.N_SLOW]
-    row = W.counter[E.C_PATHS]
-    start = row * Q.sizes[E.SZ_PATH]
+    start = np.int64(0)
     if kept:
-        W.counter[E.C_PATHS] = row + 1
+        row = O.order[W.counter[E.C_PATHS]]
+        start = row * Q.sizes[E.SZ_PATH]
+        W.counter[E.C_PATHS] += 1
         O.slow[row] = e2e
         for c in range(start, start + Q.sizes[E.SZ_PATH]):
             O.path[c] = 0.0
@@ -2548,8 +2615,10 @@ def add_seconds(W, table, at, v, lean):  # type: ignore[no-untyped-def]
 
 @inlined
 def next_is_now(W, clock):  # type: ignore[no-untyped-def]
-    """Whether the heap holds another event of this moment."""
+    """Whether there is another event of this moment."""
     n = W.counter[E.C_HEAP]
+    if W.replica_due[W.turns[1]] <= clock:
+        return True
     if W.counter[E.C_HOLE] == 0:
         return n > 0 and W.heap_t[0] <= clock
     if n > 4:
@@ -2564,11 +2633,22 @@ def next_is_now(W, clock):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def turn_of(W, slot, clock):  # type: ignore[no-untyped-def]
+    """Key of what a run settles at a moment at which others do, too: those that had to wait first go first."""
+    if W.slot_f[slot, E.T_TURN] != clock:
+        W.slot_f[slot, E.T_TURN] = clock
+        W.counter[E.C_SEQ] += 1
+        W.slot_i[slot, E.I_TURN] = W.counter[E.C_SEQ] & E.TURN_MASK
+    return (np.int64(E.K_TODO) << E.KIND_SHIFT) | (W.slot_i[slot, E.I_TURN] << E.TURN_SHIFT)
+
+
+@compiled
 def spill(W, slot, now, clock):  # type: ignore[no-untyped-def]
     """Put off what is left to settle until other events of this moment have happened."""
     what = (np.int64(slot) << 32) | W.slot_i[slot, E.I_GEN]
+    turn = turn_of(W, slot, clock)
     for i in range(W.counter[E.C_READY]):
-        push(W, clock, (np.int64(E.K_TODO) << E.KIND_SHIFT) | W.ready[i], what)
+        push(W, clock, turn | W.ready[i], what)
     W.counter[E.C_READY] = 0
     W.slot_f[slot, E.T_NOW] = now
 
@@ -2611,7 +2691,7 @@ def begin_run(P, Q, W, O, user, seed_key, clock):  # type: ignore[no-untyped-def
     W.slot_f[slot, E.T_ARRIVAL] = clock
     for c in range(E.T_SERVICE, E.T_COLUMNS):
         W.slot_f[slot, c] = 0.0
-    W.slot_f[slot, E.T_BEST] = -1.0
+    W.slot_f[slot, E.T_BEST] = W.slot_f[slot, E.T_TURN] = -1.0
     W.slot_i[slot, E.I_BEST] = -1
     W.slot_i[slot, E.I_FALLBACK] = 0
     W.slot_i[slot, E.I_COUNTS] = 1 if W.counter[E.C_FIRST] <= run < W.counter[E.C_LAST] else 0
@@ -2641,7 +2721,7 @@ def room(P, Q, W, O):  # type: ignore[no-untyped-def]
     left = c[E.C_MOST_SLOTS] - c[E.C_RUNS]
     if left < events:
         events, why = left, E.NEED_SLOTS
-    left = (c[E.C_MOST_FLIGHTS] - c[E.C_IN_FLIGHT]) // margin
+    left = c[E.C_FREE_FLIGHTS] // margin
     if left < events:
         events, why = left, E.NEED_FLIGHTS
     left = (c[E.C_MOST_EVENTS] - c[E.C_HEAP] - c[E.C_READY]) // (3 * margin + 8)
@@ -2677,22 +2757,28 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
         free -= 1
         pos = W.counter[E.C_POS]
         slot, now = np.int64(-1), 0.0
-        if not closed and (W.counter[E.C_HEAP] == 0 or W.arrive_t[pos] < W.heap_t[0]):
+        replica = np.int64(W.turns[1])
+        due = W.replica_due[replica]
+        first = W.heap_t[0] if W.counter[E.C_HEAP] > 0 else inf
+        if not closed and (W.arrive_t[pos] < min(due, first) or min(due, first) == inf):
             clock = W.arrive_t[pos]
             if clock == inf:
                 return E.STARVED
             W.counter[E.C_POS] = pos + 1
             slot = begin_run(P, Q, W, O, np.int64(W.arrive_tenant[pos]), seed_key, clock)
         else:
-            clock, key, what = W.heap_t[0], W.heap_k[0], W.heap_p[0]
-            W.counter[E.C_HOLE] = 1
-            kind = key >> E.KIND_SHIFT
-            id_, gen = what >> 32, what & LOW32
-            if kind == E.K_REPLICA:
-                if W.replica_gen[id_] == gen:
-                    W.clock[E.N_CLOCK] = clock
-                    change_batch(P, Q, W, O, id_, clock)
-                continue
+            if due < first or (due == first and W.heap_k[0] >> E.KIND_SHIFT > E.K_REPLICA):
+                clock, key, kind = due, np.int64(0), np.int64(E.K_END)
+                W.clock[E.N_CLOCK] = clock
+                id_ = change_batch(P, Q, W, O, replica, clock)
+                if id_ < 0:
+                    continue
+                gen = W.fi[id_, E.F_GEN]
+            else:
+                clock, key, what = first, W.heap_k[0], W.heap_p[0]
+                W.counter[E.C_HOLE] = 1
+                kind = key >> E.KIND_SHIFT
+                id_, gen = what >> 32, what & LOW32
             if kind <= E.K_HEDGE:
                 if W.fi[id_, E.F_GEN] != gen:
                     continue
@@ -2712,7 +2798,7 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
             elif W.slot_i[id_, E.I_GEN] == gen:
                 if kind == E.K_TODO:
                     slot, now = id_, W.slot_f[id_, E.T_NOW]
-                    ready_push(W, key & SEQ_BITS)
+                    ready_push(W, key & E.ITEM_MASK)
                 else:
                     deadline(P, Q, W, O, id_, clock)
         W.clock[E.N_CLOCK] = clock
@@ -2721,8 +2807,9 @@ def advance_events(P, Q, W, O, seed, most):  # type: ignore[no-untyped-def]
             if next_is_now(W, clock):
                 if W.counter[E.C_HOLE]:
                     fill(W)
-                later = (np.int64(E.K_TODO) << E.KIND_SHIFT) | todo
-                if W.heap_t[0] <= clock and W.heap_k[0] < later:
+                mine = turn_of(W, slot, clock) | todo
+                sooner = W.counter[E.C_HEAP] > 0 and W.heap_t[0] <= clock and W.heap_k[0] < mine
+                if sooner or W.replica_due[W.turns[1]] <= clock:
                     spill(W, slot, now, clock)
                     break
             ready_drop(W)
@@ -2738,9 +2825,11 @@ def _entry(sources: int) -> Any:
         """Go on for `most` events at most, or until a table is full; returns why it stopped."""
         if sources == 0:
             return np.int64(-1)
-        return np.int64(
-            advance_events(reference(P), reference(Q), reference(W), reference(O), seed, most)  # type: ignore[call-arg]
-        )
+        pools: Any = reference(W)  # type: ignore[call-arg]
+        rows: Any = reference(O)
+        why = advance_events(reference(P), reference(Q), pools, rows, seed, most)
+        fill_histogram(pools, rows)
+        return np.int64(why)
 
     return advance
 

@@ -18,12 +18,12 @@ from agentflow.plan.layout import F64, I32, I64, U64
 from agentflow.plan.resources import BUCKETS
 from agentflow.result import HIST_BINS
 
-# visits: status of one under way, and columns of W.si after those of the layout
+# visits: status of one under way, and columns of W.si: some stand where only the Monte Carlo engine has others, so that
+# what every visit needs lies within a line of the cache; the others after those of the layout
 RUNNING = 8
-(X_PEND, X_FLIGHT, X_GUARDS, X_ITER, X_DONE, X_FAILED, X_HEAD, X_TAIL, X_NEXT, X_REPLICA, X_FREED) = range(
-    L.VISIT_COLUMNS, L.VISIT_COLUMNS + 11
-)
-X_COLUMNS = L.VISIT_COLUMNS + 11
+X_PEND, X_FLIGHT, X_GUARDS = L.V_FORCED, L.V_AT, L.V_PLAIN
+(X_ITER, X_DONE, X_FAILED, X_HEAD, X_TAIL, X_NEXT, X_REPLICA, X_FREED) = range(L.VISIT_COLUMNS, L.VISIT_COLUMNS + 8)
+X_COLUMNS = 24
 X_BY = X_DONE  # of a call that failed: what of the load made its error; what stands there else is of maps alone
 
 # events that happen at one moment happen in this order
@@ -32,13 +32,16 @@ KIND_SHIFT = 58
 
 # what is left to settle in a run, in the order of its scope, then phase, then node
 SCOPE_SHIFT, PHASE_SHIFT, NODE_MASK = 20, 18, (1 << 18) - 1
+ITEM_MASK, TURN_SHIFT, TURN_MASK = (1 << 38) - 1, 38, (1 << 20) - 1
 PH_REJECT, PH_FAIL, PH_JOIN, PH_CLOSE = range(4)
 
 # runs in flight
 T_ARRIVAL, T_NOW, T_SERVICE, T_BEST, T_USE = range(5)
-T_COLUMNS = T_USE + L.NUSE
-I_RUN, I_GEN, I_STAMP, I_VISITED, I_TOP, I_TENANT, I_NEXT, I_USER, I_ALIVE, I_COUNTS, I_BEST, I_FALLBACK = range(12)
-I_COLUMNS = 12
+T_TURN = T_USE + L.NUSE  # the moment at which it last had to wait for its turn to settle
+T_COLUMNS = 16
+(I_RUN, I_COUNTS, I_STAMP, I_VISITED, I_TOP, I_TENANT, I_BEST, I_FALLBACK) = range(8)
+(I_NEXT, I_USER, I_ALIVE, I_GEN, I_TURN) = range(8, 13)
+I_COLUMNS = 16
 
 # attempts under way
 (FREE, BACKOFF, ON_WAY, QUEUED, SERVED, TIMER, WON, LOST, REFUSED, HANDLED, BATCHED) = range(11)
@@ -47,56 +50,56 @@ I_COLUMNS = 12
     A_NET,
     A_PREFILL,
     A_GAP,
-    A_STALL,
-    A_GROWTH,
-    A_REASONING,
-    A_CACHED,
     A_OUT,
     A_WAIT,
     A_LENGTH,
     A_END,
+    A_STALL,
+    A_GROWTH,
+    A_REASONING,
+    A_CACHED,
     A_CLIENT,  # seconds at the client before the request is sent
     A_START,
     A_FIRST,
     A_HANG,
     A_RETRY_AFTER,
     A_RANK,
+    A_SEQ,  # when it came into a ranked queue
     A_SET_IN,  # tokens set aside by a rate limit
     A_SET_OUT,
     A_FLOW,  # core-seconds a second that its chunks ask for
     A_SHOWN,  # how late the client shows its first token
     A_PROMPT,  # tokens that a replica that batches computes
-) = range(23)
-A_COMP = 23
-A_COLUMNS = A_COMP + L.NCOMP
+) = range(24)
+A_COMP = 24
+A_COLUMNS = A_COMP + 16
 (
     F_SLOT,
     F_NODE,
     F_PLACE,
-    F_COPY,
-    F_TRY,
-    F_TRIES,
-    F_TRIES2,
-    F_TRIES3,
+    F_GEN,
+    F_STATE,
+    F_ERR,
+    F_KIND,
+    F_CUT,  # whether a timeout ends it
     F_CALLED,  # attempts at this place; -1 before the first of all
     F_RES,
     F_LIMIT,
     F_BREAKER,
-    F_STATE,
-    F_GEN,
-    F_ERR,
-    F_KIND,
+    F_TRY,
+    F_TRIES,
+    F_TRIES2,
+    F_TRIES3,
+    F_SIB,  # the next copy of a hedged call; -1 where there is none
+    F_COPY,
     F_AT,
-    F_CUT,  # whether a timeout ends it
-    F_SIB,
     F_NEXT,
     F_PREV,
     F_CHILD,
-    F_SEQ,
     F_ERA,  # the breaker's when it began
     F_REPLICA,
-) = range(25)
-F_COLUMNS = 25
+) = range(24)
+F_COLUMNS = 32
 
 # resources
 FIFO, PRIORITY, SJF, LAS, AGE = range(5)
@@ -160,10 +163,9 @@ N_CLOCK, N_SLOW = range(2)
     C_POS,
     C_LEN,
     C_FREE_SLOT,
-    C_FREE_FLIGHT,
+    C_FREE_FLIGHTS,  # how many of the attempts' rows are free: `Pools.free_flights`, the last of which is taken first
     C_BEYOND,  # as L.K_BEYOND: what the helpers of `engine.kernel` count
     C_HOLE,  # whether the first event has been taken out of the heap, and its place is still to be filled
-    C_IN_FLIGHT,
     C_ROWS,
     C_READY,
     C_FIRST,
@@ -181,10 +183,15 @@ N_CLOCK, N_SLOW = range(2)
     C_BY_NUMBER,  # whether a run's row is the one of its number
     C_PATHS,
     C_MOST_PATHS,
-) = range(27)
-COUNTERS = 27
+    C_NOTED,
+    C_REPLICAS,
+) = range(28)
+COUNTERS = 28
 # why the kernel came back
 (DONE, NEED_ARRIVALS, NEED_ROWS, NEED_SLOTS, NEED_FLIGHTS, NEED_HEAP, TICKED, STARVED, REACHED) = range(9)
+
+
+NOTED = 512  # visits whose latencies are put into the histogram at once
 
 
 class Wiring(NamedTuple):
@@ -196,6 +203,8 @@ class Wiring(NamedTuple):
     take back; pool int32[B]: first resource of a backend or -1; tenants int32[R]: how many copies a
     resource has, one a tenant; limit int32[B], limit_tenants the same for rate limits; breaker int32[places];
     client float64[6]: what the client needs, no cores if it needs nothing; fleet int32[B]: replicas that batch, or -1;
+    single int32[N]: the one step that a plain join waits for, or -1; plain int64[N]: 1 for a lean call without
+    routes, guardrails beside and budgets, 2 if it has references or a history, else 0;
     fleet_first, fleet_many: its replicas; fleet_overhead: seconds of a request before they know of it.
     """
 
@@ -221,6 +230,8 @@ class Wiring(NamedTuple):
     fleet_overhead: F64
     step_rank: F64
     lean: I64
+    single: I32
+    plain: I64
     sizes: I64
 
 
@@ -228,7 +239,12 @@ SZ_TOP, SZ_MARGIN, SZ_EXPORTS, SZ_GUARDS, SZ_STREAMS, SZ_NODES, SZ_STARTS, SZ_PA
 
 
 class Pools(NamedTuple):
-    """State of all runs in flight. The tables grow: H events, S runs, F attempts; R resources."""
+    """State of all runs in flight. The tables grow: H events, S runs, F attempts; R resources.
+
+    The next change of each replica's batch stands apart from the other events, for every request that comes may move
+    it: replica_due, and replica_seq, when that was scheduled; turns int32[2 x replicas]: a tournament, whose winner,
+    turns[1], is due first.
+    """
 
     heap_t: F64
     heap_k: I64
@@ -241,7 +257,8 @@ class Pools(NamedTuple):
     visited: I32
     exported: F64
     ff: F64
-    fi: I64
+    fi: I32
+    free_flights: I32
     res_i: I64
     res_f: F64
     wait_hist: I64
@@ -254,11 +271,13 @@ class Pools(NamedTuple):
     value: F64
     step_stamp: I64
     counter: I64
+    noted: I64
     clock: F64
     arrive_t: F64
     arrive_tenant: I32
     replica_due: F64
-    replica_gen: I64
+    replica_seq: I64
+    turns: I32
     # the fields of `batching_state.Batches`, for whose functions this is one; a request has its attempt's row
     limits: I64
     law: F64
@@ -279,7 +298,8 @@ class Rows(NamedTuple):
 
     The first ten as in `engine.state.Output`; run int64[M]; moments float64[M, 2]: arrival and end (s). Of runs whose
     E2E is not below a bound: slow float64[K]: E2E (s); path float64[K x S x C]: seconds on the critical path, by step
-    and component. why int64[S + 1, .]: runs without an answer, by what ended them (`engine.reasons`).
+    and component; order int32[K]: in which row each is written, one after the other. why int64[S + 1, .]: runs without
+    an answer, by what ended them (`engine.reasons`).
     """
 
     times: F64
@@ -296,6 +316,7 @@ class Rows(NamedTuple):
     moments: F64
     slow: F64
     path: F64
+    order: I32
     why: I64
 
 

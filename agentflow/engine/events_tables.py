@@ -48,6 +48,8 @@ def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
     pool, copies = _pools(len(t.backend_i), [(r.backends, copies_of(r, tenants)) for r in plan.resources])
     limit, limits = _pools(len(t.backend_i), [((q.backend,), copies_of(q, tenants)) for q in plan.limits])
     breaker = np.array([*plan.place_breakers, -1], np.int32)
+    lean = _lean(t, breaker, limit) * (plan.client is None)
+    guard_bit = _bits(t, guards, n)
     calls = int(np.count_nonzero(t.node_i[:, L.N_KIND] == L.CALL))
     hedges = 2 + int(t.spec_i[:, L.S_HEDGES].max())
     return E.Wiring(
@@ -58,7 +60,7 @@ def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
         pending=pending,
         order=order,
         starts=starts,
-        guard_bit=_bits(t, guards, n),
+        guard_bit=guard_bit,
         revoke_lo=revoke_lo,
         revoke=revoke,
         pool=pool,
@@ -72,7 +74,9 @@ def wiring(plan: Plan, tenants: int = 1) -> E.Wiring:
         fleet_many=np.array([*(fleet.replicas for fleet in plan.fleets), 0], np.int32),
         fleet_overhead=np.array([*(fleet.overhead for fleet in plan.fleets), 0.0]),
         step_rank=-np.array(plan.priorities, np.float64),
-        lean=_lean(t, breaker, limit) * (plan.client is None),
+        lean=lean,
+        single=_single(t),
+        plain=_plain(t, lean, guard_bit),
         sizes=np.array(
             [
                 _top_steps(t, n),
@@ -143,6 +147,26 @@ def _lean(t: L.Tables, breaker: I32, limit: I32) -> I64:
         for row in t.spec_i
     ]
     return np.array(found, np.int64)
+
+
+def _single(t: L.Tables) -> I32:
+    """Return the step that a node waits for, where that is one to be done and nothing else decides, or -1."""
+    edges = [t.pred_i[_span(row, L.N_PRED_LO)] for row in t.node_i]
+    alone = [
+        len(found) == 1 and found[0, 1] == L.EDGE_NEED and row[L.N_JOIN] == 0 and not row[L.N_FLAGS] & L.GUARDED
+        for row, found in zip(t.node_i, edges, strict=True)
+    ]
+    return np.array([*(e[0, 0] if one else -1 for e, one in zip(edges, alone, strict=True)), -1], np.int32)
+
+
+def _plain(t: L.Tables, lean: I64, guard_bit: I64) -> I64:
+    """Say of a lean call which nothing but its draws decides 1, if earlier outputs are part of its input 2, else 0."""
+    call = t.node_i[:, L.N_KIND] == L.CALL
+    spec = np.where(call, t.node_i[:, L.N_SPEC], 0)
+    unrouted = t.spec_i[:, L.S_ROUTE_LO] == t.spec_i[:, L.S_ROUTE_HI]
+    found = call & (lean[spec] == 1) & unrouted[spec] & (guard_bit[:-1] == 0) & bool(np.isinf(t.totals[1:3]).all())
+    refers = (t.node_i[:, L.N_REF_LO] < t.node_i[:, L.N_REF_HI]) | (t.node_i[:, L.N_HIST] >= 0)
+    return np.array([*np.where(found, 1 + refers, 0), 0], np.int64)
 
 
 def _top_steps(t: L.Tables, n: int) -> int:
@@ -244,6 +268,7 @@ def new_rows(plan: Plan, rows: int, paths: int) -> E.Rows:
         moments=np.empty((rows, 2)),
         slow=np.empty(paths),
         path=np.zeros(paths * len(plan.steps) * L.NCOMP),
+        order=np.arange(paths, dtype=np.int32),
         why=np.zeros((len(plan.steps) + 1, E.WHY_COLUMNS), np.int64),
     )
 
@@ -275,7 +300,8 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
         visited=np.zeros(0, np.int32),
         exported=np.zeros(0),
         ff=np.zeros((0, E.A_COLUMNS)),
-        fi=np.zeros((0, E.F_COLUMNS), np.int64),
+        fi=np.zeros((0, E.F_COLUMNS), np.int32),
+        free_flights=np.zeros(0, np.int32),
         res_i=res_i,
         res_f=np.zeros((len(copies) + 1, E.Y_COLUMNS)),
         wait_hist=np.zeros((len(copies) + 1, HIST_BINS), np.int64),
@@ -288,22 +314,33 @@ def new_pools(plan: Plan, wires: E.Wiring, tenants: int = 1, runs: int = 64) -> 
         value=np.zeros(L.Q_LATENCY + 1),
         step_stamp=np.zeros(len(plan.steps), np.int64),
         counter=np.zeros(E.COUNTERS, np.int64),
+        noted=np.zeros(E.NOTED, np.int64),
         clock=np.array([0.0, -np.inf]),
         arrive_t=np.zeros(0),
         arrive_tenant=np.zeros(0, np.int32),
         replica_due=np.full(len(replicas), np.inf),
-        replica_gen=np.zeros(len(replicas), np.int64),
+        replica_seq=np.zeros(len(replicas), np.int64),
+        turns=_turns(len(replicas)),
         **new_batches(replicas, 0, _routers(plan.fleets))._asdict(),
     )
-    pools.counter[[E.C_FREE_SLOT, E.C_FREE_FLIGHT]] = -1
+    pools.counter[E.C_FREE_SLOT] = -1
+    pools.counter[E.C_REPLICAS] = len(replicas)
     pools.counter[E.C_STOP] = UNBOUNDED
     pools = grow_slots(pools, n + 1, plan.exports, runs)
     pools = grow_flights(pools, flights)
     return grow_heap(pools, 2 * flights + 32 * margin)
 
 
+def _turns(replicas: int) -> I32:
+    """Return the tree of whose turn it is, before any replica has something to do: the leaves, then who won."""
+    turns = np.arange(2 * replicas, dtype=np.int32) - replicas
+    for node in range(replicas - 1, 0, -1):
+        turns[node] = turns[2 * node]
+    return turns
+
+
 def _grown(a: np.ndarray, rows: int) -> np.ndarray:
-    made = np.zeros((rows, *a.shape[1:]), a.dtype)
+    made = L.aligned(np.zeros((rows, *a.shape[1:]), a.dtype))
     made[: len(a)] = a
     return made
 
@@ -329,9 +366,16 @@ def grow_flights(pools: E.Pools, flights: int) -> E.Pools:
     """Make room for this many attempts under way."""
     before = len(pools.fi)
     requests = grow_requests(Batches(*(getattr(pools, name) for name in Batches._fields)), flights)
-    grown = pools._replace(ff=_grown(pools.ff, flights), fi=_grown(pools.fi, flights), **requests._asdict())
-    grown.fi[before:, E.F_NEXT] = [*range(before + 1, flights), pools.counter[E.C_FREE_FLIGHT]]
-    grown.counter[E.C_FREE_FLIGHT], grown.counter[E.C_MOST_FLIGHTS] = before, flights
+    free = pools.free_flights[: pools.counter[E.C_FREE_FLIGHTS]]
+    grown = pools._replace(
+        ff=_grown(pools.ff, flights),
+        fi=_grown(pools.fi, flights),
+        free_flights=_grown(np.concatenate([free, np.arange(before, flights, dtype=np.int32)[::-1]]), flights),
+        **requests._asdict(),
+    )
+    grown.fi[before:, E.F_SIB] = -1
+    grown.counter[E.C_FREE_FLIGHTS] += flights - before
+    grown.counter[E.C_MOST_FLIGHTS] = flights
     return grown
 
 

@@ -99,21 +99,21 @@ class Columns:
         """Let the paths of the slowest stay, where there is no more room."""
         self.paths = paths
         if paths == len(rows.slow):  # full
-            slow = np.zeros(paths, bool)
-            slow[np.argpartition(rows.slow[:paths], paths - self.most)[paths - self.most :]] = True
-            left, right = np.flatnonzero(~slow[: self.most]), self.most + np.flatnonzero(slow[self.most :])
-            table = _paths(rows)
-            rows.slow[left], table[left] = rows.slow[right], table[right]
-            self.timeline.pass_over(float(rows.slow[: self.most].min()))
+            rows.order[:] = np.argpartition(-rows.slow, self.most - 1)
+            self.timeline.pass_over(float(rows.slow[rows.order[: self.most]].min()))
             self.paths = self.most
         return self.paths
 
     def arrays(self) -> Arrays:
         """Return rows, moments and paths."""
-        rows, n = self.timeline.rows, self.paths
+        rows = self.timeline.rows
+        slow = rows.order[: self.paths]
+        if self.paths > self.most:
+            times = rows.slow[slow]
+            slow = slow[times >= np.partition(times, -self.most)[-self.most]]
         span = np.array([rows.moments[:, 0].min(initial=np.inf), rows.moments[:, 1].max(initial=-np.inf)])
         columns = {name: getattr(rows, name) for name in (*ROWS, "moments")}
-        slowest = {"slow_times": rows.slow[:n], "slow_paths": _paths(rows)[:n]}
+        slowest = {"slow_times": rows.slow[slow], "slow_paths": _paths(rows)[slow]}
         return columns | slowest | {"span": span}
 
 

@@ -20,12 +20,11 @@ from numba import njit
 
 from agentflow.engine import constants, helpers, lanes, lowering, state
 from agentflow.engine.constants import (
-    EXP_BITS,
     EXP_HIGH,
     EXP_INVERSE,
     EXP_LOW,
+    EXP_PAIRS,
     EXP_ROUND,
-    EXP_TAIL,
     GOLDEN,
     MUL1,
     MUL2,
@@ -114,11 +113,11 @@ def exp(x):  # type: ignore[no-untyped-def]
     k = np.float64(shifted).view(np.int64)
     n = shifted - EXP_ROUND
     r = (x - n * EXP_HIGH) - n * EXP_LOW
-    i = k & 127
-    scale = np.int64(EXP_BITS[i] + ((k >> 7) << 52)).view(np.float64)
+    i = (k & 127) << 1
+    scale = np.int64(EXP_PAIRS[i] + ((k >> 7) << 52)).view(np.float64)
     r2 = r * r
     high = (0.5 + r * (1.0 / 6.0)) + r2 * (1.0 / 24.0 + r * (1.0 / 120.0))
-    return scale + scale * ((EXP_TAIL[i] + r) + r2 * high)
+    return scale + scale * ((np.int64(EXP_PAIRS[i + 1]).view(np.float64) + r) + r2 * high)
 
 
 @inlined
@@ -914,7 +913,7 @@ def cut_back(P, W, node, t):  # type: ignore[no-untyped-def]
     if W.sf[node, L.F_START] >= t:
         W.si[node, L.V_STATUS] = L.WIPED
         W.sf[node, L.F_START] = t
-        for c in range(L.F_USE, L.STATE_COLUMNS):
+        for c in range(L.F_USE, L.F_COMP + NCOMP):
             W.sf[node, c] = 0.0
     elif status != L.SKIPPED:
         W.si[node, L.V_STATUS] = L.CANCELLED
@@ -1456,8 +1455,8 @@ def add_run(P, W, O, i, e2e, end_node, answer, outcome, stamp):  # type: ignore[
             O.step_f[step, L.ST_USE + L.U_INPUT] += W.sf[node, L.F_USE + L.U_INPUT]
             O.step_f[step, L.ST_USE + L.U_OUTPUT] += W.sf[node, L.F_USE + L.U_OUTPUT]
             O.step_f[step, L.ST_USE + L.U_COST] += W.sf[node, L.F_USE + L.U_COST]
-            O.step_f[step, L.ST_USE + L.NUSE + L.C_PREFILL] += W.sf[node, L.F_COMP + L.C_PREFILL]
-            O.step_f[step, L.ST_USE + L.NUSE + L.C_DECODE] += W.sf[node, L.F_COMP + L.C_DECODE]
+            O.step_f[step, L.ST_COMP + L.C_PREFILL] += W.sf[node, L.F_COMP + L.C_PREFILL]
+            O.step_f[step, L.ST_COMP + L.C_DECODE] += W.sf[node, L.F_COMP + L.C_DECODE]
         else:
             O.step_f[step, L.ST_EXECUTIONS] += 1.0
             for c in range(L.NUSE + NCOMP):
@@ -1588,7 +1587,7 @@ def verdict_of_run(P, W, stamp):  # type: ignore[no-untyped-def]
 def no_call(W, node):  # type: ignore[no-untyped-def]
     """Empty the row of a visit that makes no call."""
     W.sf[node, L.F_FAILED] = 0.0
-    for c in range(L.F_USE, L.STATE_COLUMNS):
+    for c in range(L.F_USE, L.F_COMP + NCOMP):
         W.sf[node, c] = 0.0
 
 

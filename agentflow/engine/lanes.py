@@ -156,15 +156,15 @@ def normal(builder, table, k):
     return (z.words() ^ (k & int(C.TOP_BIT))).floats()
 
 
-def bounded_exp(builder, bits, tail, x):
+def bounded_exp(builder, pairs, x):
     """`kernel.exp` for |x| <= 700."""
     shifted = x.like(C.EXP_ROUND).plus(x, C.EXP_INVERSE)
     k = shifted.words()
     n = shifted - C.EXP_ROUND
     r = x.minus(n, C.EXP_HIGH).minus(n, C.EXP_LOW)
-    places = (k & 127).each()
-    near = join(builder, WORDS, [builder.load(builder.gep(bits, [at])) for at in places])
-    rest = join(builder, FLOATS, [builder.load(builder.gep(tail, [at])) for at in places])
+    places = ((k & 127) << 1).each()
+    near = join(builder, WORDS, [builder.load(builder.gep(pairs, [at])) for at in places])
+    rest = join(builder, WORDS, [builder.load(builder.gep(pairs, [builder.add(at, I64(1))])) for at in places]).floats()
     scale = (near + ((k >> 7) << 52)).floats()
     r2 = r * r
     high = r.like(0.5).plus(r, 1.0 / 6.0).plus(r2, r.like(1.0 / 24.0).plus(r, 1.0 / 120.0))
@@ -172,10 +172,9 @@ def bounded_exp(builder, bits, tail, x):
 
 
 def _constant(context, builder, array):
-    """Address of a copy of an array in the compiled code."""
-    made = context.make_constant_array(builder, types.Array(types.intp, 1, "C"), array.view("int64"))
-    pointer = context.make_array(types.Array(types.intp, 1, "C"))(context, builder, made).data
-    return builder.bitcast(pointer, (I64 if array.dtype.kind == "i" else ir.DoubleType()).as_pointer())
+    """Address of a copy of an array of integers in the compiled code."""
+    made = context.make_constant_array(builder, types.Array(types.intp, 1, "C"), array)
+    return context.make_array(types.Array(types.intp, 1, "C"))(context, builder, made).data
 
 
 @intrinsic
@@ -210,8 +209,7 @@ def four_exps(context, table, at, y):
         pointer, at, y = arguments
         y = join(builder, FLOATS, [builder.extract_value(y, j) for j in range(LANES)])
         shift, scale = (Lanes(builder, row(builder, pointer, builder.add(at, I64(LANES * j)))) for j in (2, 3))
-        tables = [_constant(context, builder, array) for array in (C.EXP_BITS, C.EXP_TAIL)]
-        x = scale * bounded_exp(builder, *tables, y) + shift
+        x = scale * bounded_exp(builder, _constant(context, builder, C.EXP_PAIRS), y) + shift
         return context.make_tuple(builder, FOUR, x.largest(0.0).each())
 
     return FOUR(table, types.int64, y), generate
@@ -230,11 +228,14 @@ def put_lanes(context, table, at, x):
     def generate(context, builder, signature, arguments):
         pointer, at, x = arguments
         place = _at(builder, pointer, at)
-        value = join(builder, place.type.pointee, [builder.extract_value(x, j) for j in range(LANES)])
-        builder.store(value.value, place, align=8)
+        each = [builder.extract_value(x, j) for j in range(LANES)]
+        if table.dtype == types.int32:
+            each = [builder.trunc(one, I32) for one in each]
+        builder.store(join(builder, place.type.pointee, each).value, place, align=8)
         return context.get_dummy_value()
 
-    return types.none(table, types.int64, types.UniTuple(table.dtype, LANES)), generate
+    kind = types.int64 if table.dtype == types.int32 else table.dtype
+    return types.none(table, types.int64, types.UniTuple(kind, LANES)), generate
 
 
 @intrinsic
@@ -262,3 +263,22 @@ def add_row(context, table, at, source, start):
         return context.get_dummy_value()
 
     return types.none(table, types.int64, source, types.int64), generate
+
+
+@intrinsic
+def least_of_four(context, table, at):
+    """Which of four floats side by side is the least, and whether it is not alone."""
+
+    def generate(context, builder, signature, arguments):
+        def least(x, order):
+            there = builder.shuffle_vector(x, x, ir.Constant(ir.VectorType(I32, LANES), [I32(j) for j in order]))
+            return builder.select(builder.fcmp_ordered("<", there, x), there, x)
+
+        x = builder.load(_at(builder, *arguments), align=8)
+        same = builder.fcmp_ordered("==", x, least(least(x, [2, 3, 0, 1]), [1, 0, 3, 2]))
+        bits = builder.zext(builder.bitcast(same, ir.IntType(LANES)), I64)
+        others = builder.and_(bits, builder.sub(bits, I64(1)))
+        first = builder.cttz(bits, ir.IntType(1)(1))
+        return context.make_tuple(builder, signature.return_type, [first, builder.icmp_unsigned("!=", others, I64(0))])
+
+    return types.Tuple([types.int64, types.boolean])(table, types.int64), generate

@@ -105,11 +105,13 @@ def _load_frozen(builder, pointer):
 
 @infer_global(operator.getitem)
 class _TableGet(AbstractTemplate):
-    """Read from a table by its number, or by row and column."""
+    """Read from a table by its number, or by row and column; short integers are read as long ones."""
 
     def generic(self, args, keywords):
         table = args[0]
-        return Signature(table.dtype, tuple(args), None) if isinstance(table, Table) else None
+        if not isinstance(table, Table):
+            return None
+        return Signature(types.int64 if table.dtype == types.int32 else table.dtype, tuple(args), None)
 
 
 @infer_global(operator.setitem)
@@ -139,7 +141,8 @@ def _address(context, builder, signature, arguments):
 @lower_builtin(operator.getitem, Table, types.BaseTuple)
 def _read(context, builder, signature, arguments):
     pointer = _address(context, builder, signature, arguments)
-    return _load_frozen(builder, pointer) if signature.args[0].frozen else builder.load(pointer)
+    got = _load_frozen(builder, pointer) if signature.args[0].frozen else builder.load(pointer)
+    return context.cast(builder, got, signature.args[0].dtype, signature.return_type)
 
 
 @lower_builtin(operator.setitem, Table, types.Integer, types.Any)

@@ -198,7 +198,7 @@ class _Total:
             step_executions=np.rint(f[:, L.ST_EXECUTIONS]).astype(np.int64),
             step_latency_sum=f[:, L.ST_LATENCY].copy(),
             step_latency_hist=histogram,
-            step_component_s=f[:, L.ST_USE + L.NUSE :].copy(),
+            step_component_s=f[:, L.ST_COMP : L.ST_COMP + L.NCOMP].copy(),
             step_tokens=np.column_stack([whole(c) for c in (L.U_INPUT, L.U_CACHED, L.U_OUTPUT, L.U_REASONING)]),
             step_cost=use[:, L.U_COST].copy(),
             step_calls=whole(L.U_CALLS),

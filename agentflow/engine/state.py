@@ -76,7 +76,7 @@ def new_work(plan: Plan) -> Work:
     counter[L.K_NODES], counter[L.K_STEPS] = n, steps
     counter[L.K_PRICED], counter[L.K_POWERED] = plan.priced, plan.powered
     return Work(
-        sf=np.zeros((n + 1, L.STATE_COLUMNS)),
+        sf=L.aligned(np.zeros((n + 1, L.STATE_COLUMNS))),
         si=stamps,
         visited=np.zeros(n + 1, np.int32),
         redo=np.zeros(n + 1, np.int32),
@@ -138,7 +138,7 @@ def new_output(
 
 def _totals(steps: int, histogram: I64 | None) -> dict[str, NDArray[Any]]:
     return {
-        "step_f": np.zeros((steps, L.STEP_COLUMNS)),
+        "step_f": L.aligned(np.zeros((steps, L.STEP_COLUMNS))),
         "histogram": np.zeros((steps, HIST_BINS), np.int64) if histogram is None else histogram,
         "critical": np.zeros((steps, L.NCOMP)),
         "critical_runs": np.zeros(steps, np.int64),

@@ -150,6 +150,7 @@ def _visit(
     status, composite = int(state[L.V_STATUS]), bool(fixed[L.N_KIND] == L.END)
     billed = not composite and bool(fixed[L.N_FLAGS] & L.BILLED) and status != L.SKIPPED
     use = row[L.F_USE : L.F_USE + L.NUSE] if billed else np.zeros(L.NUSE)
+    seconds = np.zeros(L.NCOMP) if composite else row[L.F_COMP : L.F_COMP + L.NCOMP]
     place = int(state[L.V_BACKEND]) if billed else -1
     return Visit(
         step=plan.steps[fixed[L.N_STEP]],
@@ -173,7 +174,7 @@ def _visit(
         cost_usd=float(use[L.U_COST]),
         calls=int(use[L.U_CALLS]),
         attempts=int(use[L.U_ATTEMPTS]),
-        components_s=dict(zip(COMPONENTS, ([0.0] * L.NCOMP if composite else row[L.F_COMP :].tolist()), strict=True)),
+        components_s=dict(zip(COMPONENTS, seconds.tolist(), strict=True)),
         critical=critical,
     )
 
@@ -219,7 +220,7 @@ def _walk_back(plan: Plan, work: Work, node: int) -> tuple[tuple[int, ...], F64]
         if kind in (L.CALL, L.END) and status != L.SKIPPED:
             path.append(node)
         if kind == L.CALL and status != L.SKIPPED:
-            seconds[plan.tables.node_i[node, L.N_STEP]] += work.sf[node, L.F_COMP :]
+            seconds[plan.tables.node_i[node, L.N_STEP]] += work.sf[node, L.F_COMP : L.F_COMP + L.NCOMP]
         code = int(work.si[node, L.V_CRIT])
         while code >= 0 and code & 1:  # the source ran beside: its own start decided
             code = int(work.si[code >> 1, L.V_CRIT])

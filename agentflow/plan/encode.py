@@ -51,7 +51,7 @@ def mask_of(errors: tuple[str, ...]) -> int:
 
 def array(rows: list[Any], columns: int, kind: type) -> NDArray[Any]:
     """Make a table of rows; at least one row, so that the kernel may read it."""
-    made: NDArray[Any] = np.zeros((max(1, len(rows)), columns), kind)
+    made = L.aligned(np.zeros((max(1, len(rows)), columns), kind))
     if rows:
         made[: len(rows)] = rows
     return made

@@ -6,7 +6,7 @@ backend), B backend, R retry layer, E error, D distribution; F and V are the ker
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ I32 = NDArray[np.int32]
 I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
 F64 = NDArray[np.float64]
+
+LINE = 64
+"""Bytes of a line of the cache."""
 
 # components of the time on a path
 COMPONENTS = (
@@ -200,12 +203,12 @@ E_CUM, E_AFTER = range(2)
 
 # state of a visit
 (F_START, F_END, F_CUT, F_OUT, F_FIRST, F_INPUT, F_FAILED) = range(7)
-F_USE = 7
+F_USE = 8
 (U_INPUT, U_CACHED, U_OUTPUT, U_REASONING, U_COST, U_CALLS, U_ATTEMPTS, U_ENERGY) = range(8)
 NUSE = 8
 F_COMP = F_USE + NUSE
-STATE_COLUMNS = F_COMP + NCOMP
-(V_STATUS, V_ROUTE, V_ERR, V_CRIT, V_BACKEND, V_FALLBACK, V_STAMP, V_FORCED, V_AT, V_PLAIN) = range(10)
+STATE_COLUMNS = F_COMP + 16  # whole lines of the cache
+(V_STATUS, V_STAMP, V_FORCED, V_BACKEND, V_CRIT, V_FALLBACK, V_AT, V_PLAIN, V_ROUTE, V_ERR) = range(10)
 VISIT_COLUMNS = 10
 NONE, DONE, SKIPPED, CAUGHT, FAILED, ABSORBED, CANCELLED, WIPED = range(8)
 
@@ -252,9 +255,19 @@ class Tables(NamedTuple):
 
 
 # totals by step: executions, seconds, then the columns F_USE and F_COMP of a visit
-ST_EXECUTIONS, ST_LATENCY, ST_USE = 0, 1, 2
-STEP_COLUMNS = ST_USE + NUSE + NCOMP
+ST_EXECUTIONS, ST_LATENCY, ST_USE = 0, 1, 4
+ST_COMP = ST_USE + NUSE
+STEP_COLUMNS = ST_COMP + NCOMP + 2
 
 # counters of the kernel's state, and how many nodes and steps there are
 K_VISITED, K_REDO, K_RUN, K_STAMP, K_MARK, K_NODES, K_STEPS, K_BEYOND, K_PRICED, K_POWERED = range(10)
 COUNTERS = 10
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy that begins with a line of the cache, as a row of its table then does."""
+    memory = np.empty(array.nbytes + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    made = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    made[...] = array
+    return made

@@ -9,9 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from agentflow.plan.layout import F64, aligned
 
 OCTAVES = 54
 PIECES = 32
@@ -64,4 +63,4 @@ def polynomials() -> F64:
     u = np.minimum(low[:, None] + width[:, None] * (nodes + 0.5), 0.5)
     table = np.zeros((len(piece), 8))
     table[:, : DEGREE + 1] = np.linalg.solve(np.vander(nodes, increasing=True), lower_normal(u).T).T
-    return table
+    return aligned(table)

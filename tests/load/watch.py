@@ -55,7 +55,8 @@ class Watch:
         """Whether nothing is to come."""
         pools = self.timeline.pools
         pos = int(pools.counter[E.C_POS])
-        return int(pools.counter[E.C_HEAP]) == 0 and (pos >= len(pools.arrive_t) or pools.arrive_t[pos] == np.inf)
+        due = int(pools.counter[E.C_HEAP]) > 0 or bool(np.isfinite(pools.replica_due).any())
+        return not due and (pos >= len(pools.arrive_t) or pools.arrive_t[pos] == np.inf)
 
     def step(self, events: int) -> None:
         """Let events happen, as long as there are any, and look after each."""
@@ -81,7 +82,7 @@ class Watch:
         self._take_rows()
         assert self.ended == Counter(range(self.arrived))
         pools = self.timeline.pools
-        assert pools.counter[E.C_RUNS] == 0 and pools.counter[E.C_IN_FLIGHT] == 0
+        assert pools.counter[E.C_RUNS] == 0 and pools.counter[E.C_FREE_FLIGHTS] == pools.counter[E.C_MOST_FLIGHTS]
         assert not np.any(pools.res_i[: len(self.timeline.wires.tenants) - 1, [E.R_BUSY, E.R_LENGTH]])
         assert not np.any(pools.limit_i[:, E.M_BUSY])
         assert not np.any(pools.replica_i[:, [S.R_RUNNING, S.R_WAITING, S.R_DECODING]])
@@ -117,11 +118,13 @@ class Watch:
         """Each attempt has one end to come at most, and one if it does not wait for others; none is past."""
         pools = self.timeline.pools
         state, count = pools.fi[:, E.F_STATE], pools.counter
-        assert int(np.count_nonzero(state != E.FREE)) == count[E.C_IN_FLIGHT]
+        assert int(np.count_nonzero(state != E.FREE)) == count[E.C_MOST_FLIGHTS] - count[E.C_FREE_FLIGHTS]
         assert int(pools.slot_i[:, E.I_ALIVE].sum()) == count[E.C_RUNS]
         n = count[E.C_HEAP]
         times, kinds, what = pools.heap_t[:n], pools.heap_k[:n] >> E.KIND_SHIFT, pools.heap_p[:n]
-        assert np.all(times >= self.clock - 1e-12 * (1.0 + self.clock)), "an event is past"
+        due = pools.replica_due
+        assert np.all(np.append(times, due) >= self.clock - 1e-12 * (1.0 + self.clock)), "an event is past"
+        assert due[pools.turns[1]] == due.min(), "a change of a batch that is not the first"
         own = (kinds == E.K_END) | (kinds == E.K_ARRIVE) | (kinds == E.K_HEDGE)
         flights, generations = what[own] >> 32, what[own] & 0xFFFFFFFF
         valid = flights[pools.fi[flights, E.F_GEN] == generations]
