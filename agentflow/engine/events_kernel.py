@@ -102,30 +102,22 @@ def sift_up(W, i, t, key, what):  # type: ignore[no-untyped-def]
 
 @inlined
 def sink(W, n, t, key, what):  # type: ignore[no-untyped-def]
-    """Let an event sink from the top of the heap of n, four children a node, to where it belongs.
+    """Let an event sink from the top of the heap of n, four children a node, and rise again to where it belongs.
 
-    The children are compared at once, without branches, which could not be foreseen; equal times are rare.
+    Most events belong near the bottom (Wegener 1993). The children are compared at once, without branches, which could
+    not be foreseen; equal times are rare, and after the last event times are inf.
     """
     i = np.int64(0)
     child = np.int64(1)
     while child < n:
-        best = child
-        if child + 3 < n:
-            least, tied = least_of_four(W.heap_t, child)
-            best = child + least if not tied else first_of(W, child, child + 4)
-        else:
-            best = first_of(W, child, n)
-        t_best = W.heap_t[best]
-        if t < t_best or (t == t_best and key < W.heap_k[best]):
-            break
-        W.heap_t[i] = t_best
+        least, tied = least_of_four(W.heap_t, child)
+        best = child + least if not tied else first_of(W, child, child + 4)
+        W.heap_t[i] = W.heap_t[best]
         W.heap_k[i] = W.heap_k[best]
         W.heap_p[i] = W.heap_p[best]
         i = best
         child = 4 * i + 1
-    W.heap_t[i] = t
-    W.heap_k[i] = key
-    W.heap_p[i] = what
+    sift_up(W, i, t, key, what)
 
 
 @inlined
@@ -134,7 +126,10 @@ def fill(W):  # type: ignore[no-untyped-def]
     W.counter[E.C_HOLE] = 0
     n = W.counter[E.C_HEAP] - 1
     W.counter[E.C_HEAP] = n
-    sink(W, n, W.heap_t[n], W.heap_k[n], W.heap_p[n])
+    t = W.heap_t[n]
+    W.heap_t[n] = inf
+    if n > 0:
+        sink(W, n, t, W.heap_k[n], W.heap_p[n])
 
 
 @compiled
@@ -2616,20 +2611,14 @@ def add_seconds(W, table, at, v, lean):  # type: ignore[no-untyped-def]
 @inlined
 def next_is_now(W, clock):  # type: ignore[no-untyped-def]
     """Whether there is another event of this moment."""
-    n = W.counter[E.C_HEAP]
     if W.replica_due[W.turns[1]] <= clock:
         return True
     if W.counter[E.C_HOLE] == 0:
-        return n > 0 and W.heap_t[0] <= clock
-    if n > 4:
-        a, b = W.heap_t[1], W.heap_t[2]
-        c, d = W.heap_t[3], W.heap_t[4]
-        ab, cd = b if b < a else a, d if d < c else c
-        return (cd if cd < ab else ab) <= clock
-    found = False
-    for i in range(1, n):
-        found |= W.heap_t[i] <= clock
-    return found
+        return W.counter[E.C_HEAP] > 0 and W.heap_t[0] <= clock
+    a, b = W.heap_t[1], W.heap_t[2]
+    c, d = W.heap_t[3], W.heap_t[4]
+    ab, cd = b if b < a else a, d if d < c else c
+    return (cd if cd < ab else ab) <= clock
 
 
 @compiled

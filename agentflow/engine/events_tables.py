@@ -382,6 +382,7 @@ def grow_flights(pools: E.Pools, flights: int) -> E.Pools:
 def grow_heap(pools: E.Pools, events: int) -> E.Pools:
     """Make room for this many events."""
     pools.counter[E.C_MOST_EVENTS] = events
-    return pools._replace(
-        heap_t=_grown(pools.heap_t, events), heap_k=_grown(pools.heap_k, events), heap_p=_grown(pools.heap_p, events)
-    )
+    names, before = ("heap_t", "heap_k", "heap_p"), len(pools.heap_t)
+    grown = pools._replace(**{name: _grown(getattr(pools, name), events + 4) for name in names})
+    grown.heap_t[before:] = np.inf  # four children can be compared wherever there is one
+    return grown

@@ -153,7 +153,7 @@ def corrupt_attempt(watch: Watch) -> None:
 CORRUPTIONS = {
     corrupt_level: "from nowhere|runs over",
     corrupt_slots: "slots",
-    corrupt_heap: "never ends",
+    corrupt_heap: "after the last",
     corrupt_clock: "backward",
     corrupt_attempt: "never ends",
     corrupt_blocks: "nobody has",

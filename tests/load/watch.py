@@ -122,6 +122,7 @@ class Watch:
         assert int(pools.slot_i[:, E.I_ALIVE].sum()) == count[E.C_RUNS]
         n = count[E.C_HEAP]
         times, kinds, what = pools.heap_t[:n], pools.heap_k[:n] >> E.KIND_SHIFT, pools.heap_p[:n]
+        assert np.all(np.isinf(pools.heap_t[n : n + 4])), "an event after the last"
         due = pools.replica_due
         assert np.all(np.append(times, due) >= self.clock - 1e-12 * (1.0 + self.clock)), "an event is past"
         assert due[pools.turns[1]] == due.min(), "a change of a batch that is not the first"
