@@ -154,6 +154,7 @@ def _demand(
     link = chip.link_bandwidth or math.inf
     message = rank_tokens * model.hidden * 2.0
     reduces = (2.0 * model.layers if tp > 1 else 0.0) + (4.0 * p.moe_layers if d.attention_data_parallel > 1 else 0.0)
+    # With data-parallel attention a copy for each expert a token visits: among few engines too many, see decision 0006.
     traffic = 2.0 * (tp - 1) / tp * message if tp > 1 else message * max(p.active, 1) / 2
     held = slow_share(d)
     dense_handed, expert_handed = (share * handed_through_memory(d, rank_tokens) / chip.bandwidth for share in

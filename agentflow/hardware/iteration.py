@@ -19,6 +19,7 @@ from agentflow.hardware.demand import prefill_demand, usable_memory, weight_byte
 from agentflow.hardware.serving import constants, decode_step_time, draft_time, step_demand, tokens_per_step
 from agentflow.hardware.timing import step_time
 from agentflow.schema.deployment import Deployment
+from agentflow.schema.hardware import Chip
 from agentflow.schema.quantities import BYTES
 
 MIXED_KV = 2.3
@@ -30,8 +31,8 @@ UTILISATION = 0.9
 """Share of the memory that vLLM takes for weights and cache unless it is told otherwise (gpu_memory_utilization)."""
 
 VISIBLE = 0.983
-"""Share of a GPU's nominal memory, whose GB are GiB, that its driver shows: 79.22 of 80, 31.37 of 32, 23.55 of 24 GiB
-in vLLM's logs (vllm-project/vllm #10511, #14452, #11550)."""
+"""Share of a GPU's nominal memory, whose GB are GiB, that its driver shows where its document does not say it: 79.22 of
+80, 31.37 of 32, 23.55 of 24 GiB in vLLM's logs (vllm-project/vllm #10511, #14452, #11550)."""
 
 PROFILED = 1.31 * 2**30
 """Bytes beside weights and cache that vLLM sets aside for a forward pass, 1.19 GiB of activations and 0.12 GiB outside
@@ -136,6 +137,11 @@ def handover_seconds(deployment: Deployment) -> float:
     return share / deployment.pipeline_parallel / link if link > 0 else math.inf
 
 
+def shown_memory(chip: Chip) -> float:
+    """Bytes of a GPU's memory that its driver shows: its document's, else the usual share of the nominal ones."""
+    return VISIBLE * chip.memory / 1e9 * 2**30 if chip.visible_memory is None else chip.visible_memory
+
+
 def cache_blocks(deployment: Deployment, block_size: int = 16, utilisation: float = UTILISATION) -> int:
     """Blocks of the cache that a replica's memory has room for.
 
@@ -157,7 +163,7 @@ def cache_blocks(deployment: Deployment, block_size: int = 16, utilisation: floa
     table = parameters(model).embedding * BYTES["bf16"] / deployment.chips  # looked up, not read, but it takes room
     weights = sum(weight_bytes(deployment))
     if chip.kind == "gpu":
-        room = utilisation * VISIBLE * chip.memory / 1e9 * 2**30 - PROFILED
+        room = utilisation * shown_memory(chip) - PROFILED
     else:
         room = min(utilisation * chip.memory, usable_memory(chip))
     room -= weights + table

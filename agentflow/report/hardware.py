@@ -24,7 +24,8 @@ from agentflow.units import (
 )
 
 _UNITS = {
-    "memory": format_bytes, "overflow_memory": format_bytes, "large_message": format_bytes,
+    "memory": format_bytes, "visible_memory": format_bytes, "overflow_memory": format_bytes,
+    "large_message": format_bytes,
     "bandwidth": format_bandwidth, "overflow_bandwidth": format_bandwidth, "link_bandwidth": format_bandwidth,
     "kv_transfer_bandwidth": format_bandwidth,
     "link_latency": format_duration, "watts": format_power, "idle_watts": format_power,

@@ -62,6 +62,9 @@ class Chip(HardwareDocument):
         Dense peaks by dtype. A dtype that is not listed computes at the next wider one that is.
     memory : bytes
         What holds the weights: HBM, DDR, SRAM.
+    visible_memory : bytes
+        What the driver shows a program of a GPU's memory (CUDA's total), where that is known: error correction on GDDR6
+        takes a sixteenth, and the GB of some data sheets are no GiB. Left out, 98.3 % of `memory`, its GB taken as GiB.
     bandwidth : bytes/s
         How fast that is read.
     on_chip_memory : bytes
@@ -87,6 +90,7 @@ class Chip(HardwareDocument):
     status: Literal["shipping", "announced", "proposal"] = "shipping"
     flops: Peaks
     memory: Bytes
+    visible_memory: Bytes | None = None
     bandwidth: Bandwidth
     on_chip_memory: Bytes | None = None
     overflow_memory: Bytes | None = None

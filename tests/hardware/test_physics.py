@@ -295,9 +295,25 @@ def test_a_gpus_peaks_are_dense_and_its_links_have_their_latency(name: str) -> N
 )  # fmt: skip
 def test_each_figure_of_a_card_has_a_source_and_a_date_or_is_assumed(name: str) -> None:
     entries = load_chip(name).evidence
-    assert {f for e in entries for f in e.figures} == {"flops", "memory", "bandwidth", "link_bandwidth", "watts"}
+    figures = {f for e in entries for f in e.figures} - {"visible_memory"}
+    assert figures == {"flops", "memory", "bandwidth", "link_bandwidth", "watts"}
     assert all(e.kind == "assumed" or (e.date and e.source) for e in entries)
     assert not any(e.kind == "assumed" for e in entries if "flops" in e.figures or "bandwidth" in e.figures)
+
+
+SHOWN = {name for name in list_names("chip") if load_chip(name).visible_memory}
+
+
+def test_cards_whose_gddr6_corrects_errors_say_what_they_show() -> None:
+    assert {"l4", "l40s", "a10", "a10g", "t4"} <= SHOWN
+
+
+@pytest.mark.parametrize("name", sorted(SHOWN))
+def test_what_a_driver_shows_is_cited_and_less_than_the_data_sheet(name: str) -> None:
+    chip = load_chip(name)
+    assert chip.visible_memory and 0.9 < chip.visible_memory / (chip.memory / 1e9 * 2**30) < 1.0
+    (entry,) = (e for e in chip.evidence if "visible_memory" in e.figures)
+    assert entry.source and entry.date
 
 
 def test_cards_without_nvlink_gain_less_from_a_second_one() -> None:

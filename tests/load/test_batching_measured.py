@@ -96,6 +96,16 @@ def test_blocks_are_what_vllm_says_on_an_80_gb_card() -> None:
     assert 0 < cache_blocks(apple) * 16 < memory_fit(apple, 1.0).sequences
 
 
+def test_blocks_follow_from_what_the_driver_shows() -> None:
+    """An L4's 24 GiB are 22.03 with error correction; nine tenths of what is missing is missing in the cache."""
+    d = Deployment(name="x", chip=load_chip("l4"), model=load_model("qwen3-4b"), engine=load_engine("vllm"))
+    nominal = d.model_copy(update={"chip": d.chip.model_copy(update={"visible_memory": None})})
+    assert d.chip.visible_memory == 22.03 * 2**30
+    block = 16 * 36 * 2 * 8 * 128 * BYTES[d.kv]
+    lost = 0.9 * (0.983 * 24 - 22.03) * 2**30
+    assert (cache_blocks(nominal) - cache_blocks(d)) * block == pytest.approx(lost, rel=0.01)
+
+
 def test_a_cache_is_handed_over_at_the_speed_of_the_links() -> None:
     d = load_deployment("llama-3.1-70b-8xh100")  # 320 KiB a token in bf16, an eighth on each chip
     link = d.chip.link_bandwidth * d.engine.constants(d.chip.family).link
